@@ -1,0 +1,1 @@
+"""The specification: what is true of TCL and SupCon, for every implementation."""

@@ -1,0 +1,45 @@
+"""Reads spec.md: the clauses by id, with text and hash."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PLANNED = ("GRD-15", "NUM-17", "DST-1", "DST-2", "DST-3", "PRF-1", "PRF-2")
+"""Clauses whose subject comes later: reported as planned, cited by no test."""
+
+SUITE = ("CNF-1", "CNF-2", "CNF-3", "CNF-4", "CNF-5")
+"""Clauses about the suite itself, not about an implementation: tested by its self-test."""
+
+_CLAUSE = re.compile(r"^\*\*([A-Z]{3}-\d+)\*\* (.+?)(?:\n\n|\n*\Z)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One numbered sentence of the specification."""
+
+    id: str
+    text: str
+
+    @property
+    def family(self) -> str:
+        """The letters of the id, such as "TCL"."""
+        return self.id.split("-")[0]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the text, white space folded."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@cache
+def load_clauses() -> dict[str, Clause]:
+    """Return every clause of spec.md by id, in the document's order; ValueError for an id used twice."""
+    document = Path(__file__).with_name("spec.md").read_text(encoding="utf-8")
+    clauses: dict[str, Clause] = {}
+    for name, text in _CLAUSE.findall(document):
+        if name in clauses:
+            raise ValueError(f"clause ids must be unique, got {name} twice")
+        clauses[name] = Clause(name, " ".join(text.split()))
+    return clauses
