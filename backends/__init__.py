@@ -1,0 +1,1 @@
+"""Thin, parallel, fast implementations, one folder per framework."""

@@ -1,0 +1,1 @@
+"""The conformance suite: is the specification true of this implementation?"""

@@ -1,0 +1,1 @@
+"""What stands between the suite and an implementation: NumPy in, NumPy out."""

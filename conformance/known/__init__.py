@@ -1,0 +1,1 @@
+"""Declared deviations of third-party libraries, each with its reason."""

@@ -1,0 +1,144 @@
+"""What an implementation must offer to be judged: NumPy in, NumPy out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+GRADIENTS = ("embeddings", "temperature", "k1", "k2")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a loss.
+
+    Parameters
+    ----------
+    loss : {"supcon", "tcl"}
+    embeddings : float64 array, (N, D) or (B, V, D)
+        Every number is exactly representable in `dtype`, which the implementation is to be given.
+    labels : integer or boolean array, (N,) or (B,), or None
+    parameters : mapping
+        Some of temperature, k1, k2, normalize, reduction; what is absent takes its default.
+    dtype : {"float64", "float32", "bfloat16", "float16"}
+    mode : str
+        One of the implementation's modes; "eager" is the plain call.
+    learnable : bool
+        Whether temperature, k1 and k2 are handed over as differentiable scalars.
+    """
+
+    loss: str
+    embeddings: Float64
+    labels: NDArray[Any] | None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float64"
+    mode: str = "eager"
+    learnable: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out, as float64 arrays; a quantity that was not asked for or is not there is None.
+
+    `loss` has shape (), (N,) or (B, V); `embeddings` that of the input; the others ().
+    """
+
+    loss: Float64
+    embeddings: Float64 | None = None
+    temperature: Float64 | None = None
+    k1: Float64 | None = None
+    k2: Float64 | None = None
+    loss_dtype: str | None = None
+    gradient_dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an implementation claims; whatever it does not claim is "not applicable".
+
+    `fixed` holds the values of spec parameters that cannot be chosen (temperature, k1, k2,
+    normalize, reduction): vectors with other values are not applicable. `errors` is "none",
+    "category" (TypeError or ValueError) or "text". `features` are names that tests ask for.
+    """
+
+    losses: frozenset[str] = frozenset({"supcon", "tcl"})
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    reductions: tuple[str, ...] = ("mean", "sum", "none")
+    inputs: frozenset[str] = frozenset({"flat", "views"})
+    unlabelled: bool = True
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    gradients: frozenset[str] = frozenset(GRADIENTS)
+    modes: tuple[str, ...] = ("eager",)
+    errors: str = "none"
+    features: frozenset[str] = frozenset()
+    not_run: Mapping[str, str] = field(default_factory=dict)
+    """Modes or features that are claimed but cannot run on this machine, and why."""
+
+
+FEATURES = {
+    "learnable": "temperature, k1 and k2 may be differentiable scalars",
+    "second-derivatives": "hessian_vector_product is offered",
+    "native-labels": "labels as framework array, NumPy array and sequence: `labels_as`",
+    "mixed-precision": "mode 'mixed' runs under the framework's automatic mixed precision",
+    "transforms": "per-sample maps, forward mode and functional gradients: `transformed`",
+    "defaults": "absent parameters take the spec's defaults",
+    "devices": "labels may be put on another device",
+}
+
+
+@runtime_checkable
+class Implementation(Protocol):
+    """An object that the suite can judge.
+
+    Only `name`, `capabilities`, `loss` are needed; `gradients` where gradients are claimed,
+    the others where their feature is claimed.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    def loss(self, case: Case) -> Outcome:
+        """Return the loss alone."""
+        ...
+
+    def gradients(self, case: Case, upstream: Float64) -> Outcome:
+        """Return the loss and its gradients; `upstream` has the shape of the loss."""
+        ...
+
+
+class WithSecondDerivatives(Protocol):
+    """Feature "second-derivatives"."""
+
+    def hessian_vector_product(self, case: Case, direction: Mapping[str, Float64]) -> Outcome:
+        """Return H v of the reduced loss; `direction` has embeddings, temperature and, for TCL, k1, k2."""
+        ...
+
+
+class WithErrors(Protocol):
+    """Capability `errors`: the call with arguments as a must-reject vector describes them."""
+
+    def call(self, loss: str, arguments: Mapping[str, Any]) -> object:
+        """Call with native arguments made from portable descriptions (spec/vectors/README.md)."""
+        ...
+
+
+class WithLabelKinds(Protocol):
+    """Feature "native-labels"."""
+
+    def loss_with_labels_as(self, kind: str, case: Case) -> Outcome:
+        """Return the loss with labels handed over as "array" (the framework's), "numpy" or "list"."""
+        ...
+
+
+class WithTransforms(Protocol):
+    """Feature "transforms"."""
+
+    def transformed(self, name: str, case: Case) -> tuple[Float64, Float64]:
+        """Return (what the transform gives, what plain calls give) for one of `transforms`."""
+        ...
+
+    transforms: tuple[str, ...]

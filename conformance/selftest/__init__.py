@@ -1,0 +1,1 @@
+"""Tests of the project itself: suite, vectors, layout, commands, documents."""

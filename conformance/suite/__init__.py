@@ -1,0 +1,1 @@
+"""What every implementation must pass; each test cites its clauses."""
