@@ -159,9 +159,7 @@ def _gradients(
         dk1 = None if k1 is None else _weighted(w, terms.k1_term.sum(axis=1))  # GRD-7
         dk2 = None if k2 is None else _weighted(w, terms.negative.sum(axis=1))  # GRD-8
     shape = embeddings.shape
-    return Gradients(
-        loss, terms.losses.reshape(shape[:-1]), dx.reshape(shape), dT, dk1, dk2
-    )
+    return Gradients(loss, terms.losses.reshape(shape[:-1]), dx.reshape(shape), dT, dk1, dk2)
 
 
 def similarity_gradients(
@@ -173,9 +171,7 @@ def similarity_gradients(
     return pull + _times(k2, terms.negative) / T
 
 
-def anchor_weights(
-    pairs: Pairs, shape: tuple[int, ...], reduction: str, upstream: Any
-) -> Float64:
+def anchor_weights(pairs: Pairs, shape: tuple[int, ...], reduction: str, upstream: Any) -> Float64:
     """Return w_i = d<upstream, loss>/dl_i, (N,): 0 where i is not an anchor (GRD-10, GRD-11)."""
     given = np.asarray(1.0 if upstream is None else upstream, dtype=np.float64)
     if given.shape not in ((), shape):

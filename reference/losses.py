@@ -157,8 +157,8 @@ def anchor_terms(pairs: Pairs, T: float, k1: float, k2: float) -> AnchorTerms:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         t = s / T
         largest = np.maximum(
-            np.where(positives, np.maximum(t, np.log(k1) - s), -np.inf),
-            np.where(negatives, t + np.log(k2), -np.inf),
+            np.where(positives, np.maximum(t, _log_scale(k1) - s), -np.inf),
+            np.where(negatives, t + _log_scale(k2), -np.inf),
         ).max(axis=1, keepdims=True)
         M = np.where(anchor, largest, 0.0)
         positive = np.where(positives, np.exp(t - M), 0.0)
@@ -172,6 +172,16 @@ def anchor_terms(pairs: Pairs, T: float, k1: float, k2: float) -> AnchorTerms:
         mean = np.where(positives, t, 0.0).sum(axis=1) / pairs.positive_count
         losses = np.where(pairs.is_anchor, log_D - mean, 0.0)
     return AnchorTerms(losses, log_D, positive / D, k1_term / D, negative / D)
+
+
+def _log_scale(k: float) -> float:
+    """Return what k adds to an exponent's size: nothing where k itself cannot overflow a sum.
+
+    Leaving log k out keeps the exponents small, and so their rounding errors.
+    """
+    if k == 0:
+        return -np.inf
+    return 0.0 if 1e-100 < k < 1e100 else float(np.log(k))
 
 
 def reduce(losses: Float64, pairs: Pairs, shape: tuple[int, ...], reduction: str) -> Any:

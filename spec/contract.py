@@ -48,7 +48,13 @@ Describe = Callable[[Any], Array | None]
 
 
 def check_arguments(
-    describe: Describe, embeddings: Any, labels: Any, *, normalize: Any, reduction: Any, **scalars: Any
+    describe: Describe,
+    embeddings: Any,
+    labels: Any,
+    *,
+    normalize: Any,
+    reduction: Any,
+    **scalars: Any,
 ) -> None:
     """Refuse wrong arguments, the first in signature order (INP-22), before anything is computed."""
     rows = check_embeddings(describe, embeddings)
@@ -87,8 +93,7 @@ def check_labels(describe: Describe, labels: Any, embeddings: Array) -> None:
     if array is None or array.dtype not in (*INTEGERS, "bool"):
         got = _kind(labels) if array is None else array.dtype
         raise TypeError(
-            "labels must be an array of integer or boolean dtype or a sequence of int, "
-            f"got {got}"
+            f"labels must be an array of integer or boolean dtype or a sequence of int, got {got}"
         )
     known = len(array.shape) == 1 and (None in (array.shape[0], size) or array.shape[0] == size)
     if not known:
