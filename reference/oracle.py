@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from mpmath import mp, mpf
 
-WORKING_DIGITS = 260
+WORKING_DIGITS = 240
 """Carried while differencing, so that derivatives keep 60 digits too."""
-STEP = 40
-"""Central differences step by 10^-STEP of each argument's own scale: their error is near 10^-80."""
+STEP = 75
+"""Central differences step by 10^-STEP of each argument's own scale: their error is near 10^-150."""
 
 Matrix = list[list[Any]]
 
@@ -172,7 +172,8 @@ class _Batch:
             P = self.positives(i)
             s = [sum(a * b for a, b in zip(z[i], row, strict=True)) for row in z]
             D = sum(self.term(i, j, s[j]) for j in range(len(z)) if j != i)
-            losses.append(mp.log(D) - sum(s[p] / self.T for p in P) / len(P) if P else mpf(0))
+            mean = sum(s[p] / self.T for p in P) / len(P) if P else mpf(0)
+            losses.append(_minus(mp.log(D), mean) if P else mpf(0))
         return losses
 
     def reduction(
@@ -296,6 +297,11 @@ def _mixed(value: Callable[[list[Any]], Any], point: list[Any], v: list[Any], in
 
 
 def _difference(up: Any, down: Any, h: Any) -> Any:
-    """Return the central difference, 0 where nothing but rounding is left of it."""
-    noise = max(abs(up), abs(down), mpf(1)) * mpf(10) ** (20 - WORKING_DIGITS)
-    return mpf(0) if abs(up - down) <= noise else (up - down) / (2 * h)
+    """Return the central difference."""
+    return _minus(up, down) / (2 * h)
+
+
+def _minus(a: Any, b: Any) -> Any:
+    """Return a - b, and 0 where nothing but rounding is left of it."""
+    noise = max(abs(a), abs(b), mpf(1)) * mpf(10) ** (20 - WORKING_DIGITS)
+    return mpf(0) if abs(a - b) <= noise else a - b

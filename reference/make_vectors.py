@@ -1,0 +1,204 @@
+"""Writes spec/vectors: only what reference and oracle agree on. `python -m ....make_vectors [DIR]`."""
+
+import hashlib
+import json
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.reference.agreement import disagreement
+from tuned_contrastive.reference.bounds import bounds
+from tuned_contrastive.reference.cases import Input, inputs
+from tuned_contrastive.reference.citations import clauses_of
+from tuned_contrastive.reference.gradients import supcon_gradients, tcl_gradients
+from tuned_contrastive.reference.rejects import rejects
+from tuned_contrastive.spec import contract, tolerance
+
+FOLDER = Path(__file__).parents[1] / "spec" / "vectors"
+SHARP = 300
+"""A quantity below this many of its bounds is flagged: it cannot tell a small fault from rounding."""
+
+
+def main(folder: Path) -> None:
+    """Write every vector file and the manifest to `folder`, with progress on standard error."""
+    families: dict[str, list[dict[str, Any]]] = {}
+    for item in inputs():
+        family = families.setdefault(item.family, [])
+        family.append(vector(item, f"{item.family}-{len(family) + 1:03d}"))
+        sys.stderr.write(f"\r{family[-1]['id']:<20}")
+    families["reject"] = rejects()
+    files = {}
+    for name, vectors in families.items():
+        text = dump(vectors)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        files[f"{name}.json"] = {
+            "count": len(vectors),
+            "sha256": digest,
+            "ids": [v["id"] for v in vectors],
+        }
+    manifest = {
+        "spec_version": contract.SPEC_VERSION,
+        "count": sum(len(v) for v in families.values()),
+        "files": files,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    (folder / "coverage.md").write_text(coverage(families), encoding="utf-8")
+    sys.stderr.write("\n")
+
+
+def vector(item: Input, name: str) -> dict[str, Any]:
+    """Return one vector as it is written."""
+    wide = item.wide_labels
+    labels = item.labels if wide is None else np.array(wide, _wide_dtype(wide))
+    shape = item.embeddings.shape
+    given = np.asarray(item.upstream, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        expected = _expected(item, labels, given)
+        allowed = bounds(
+            item.loss, item.embeddings, labels, upstream=given, **item.parameters
+        )
+    exponent = float(allowed.pop("exponent"))
+    dtypes = [dtype for dtype in item.dtypes if _first_order(exponent, dtype)]
+    if "non-finite" in item.flags:
+        allowed = {name: allowed[name] * 0 for name in ("loss", "per_anchor")}
+    return {
+        "id": name,
+        "loss": item.loss,
+        "clauses": clauses_of(item, labels),
+        "flags": list(item.flags),
+        "source": item.source,
+        "dtypes": dtypes,
+        "embeddings": portable(item.embeddings),
+        "labels": None if labels is None else _portable_labels(labels),
+        "parameters": item.parameters,
+        "upstream": portable(given),
+        "expected": {key: portable(value) for key, value in expected.items()},
+        "bounds": {key: _rounded(value) for key, value in allowed.items()},
+        "quantity_flags": quantity_flags(expected, allowed, dtypes, shape[-1]),
+    }
+
+
+def _expected(item: Input, labels: Any, upstream: Any) -> dict[str, Any]:
+    """Return the oracle's values; ArithmeticError where the reference does not agree."""
+    arguments = {"labels": labels, "upstream": upstream, **item.parameters}
+    if "non-finite" in item.flags:  # NUM-12 leaves nothing to compute
+        gradients = supcon_gradients if item.loss == "supcon" else tcl_gradients
+        computed = gradients(item.embeddings, **arguments)
+        return {"loss": computed.loss, "per_anchor": computed.per_anchor.reshape(-1)}
+    exact, _, share = disagreement(item.loss, item.embeddings, **arguments)
+    if not share <= 1:
+        raise ArithmeticError(f"reference and oracle must agree, got {share} for {item}")
+    none = item.parameters["reduction"] == "none"
+    values = {
+        "loss": np.array(exact.loss, dtype=np.float64).reshape(
+            item.embeddings.shape[:-1] if none else ()
+        ),
+        "per_anchor": np.array(exact.per_anchor, dtype=np.float64),
+        "embeddings": np.array(exact.embeddings, np.float64).reshape(item.embeddings.shape),
+        "temperature": np.float64(exact.temperature),
+    }
+    if item.loss == "tcl":
+        values |= {"k1": np.float64(exact.k1), "k2": np.float64(exact.k2)}
+    return values
+
+
+def quantity_flags(
+    expected: dict[str, Any], allowed: dict[str, Any], dtypes: list[str], columns: int
+) -> dict[str, str]:
+    """Return a flag for every quantity that is not larger than SHARP of its bounds."""
+    wide = contract.COMPUTE_DTYPES.get("float32" if "float32" in dtypes else "float64", "float64")
+    u, flags = tolerance.UNIT_ROUNDOFF[wide], {}
+    for name, bound in allowed.items():
+        value = np.abs(np.asarray(expected[name], dtype=np.float64))
+        if name == "embeddings":
+            value = np.linalg.norm(value.reshape(-1, columns) / _largest(value), axis=1)
+            value = value * _largest(expected[name])
+        if not np.isfinite(value).all():
+            flags[name] = "non-finite"
+        elif not value.any():
+            flags[name] = "zero"
+        elif not (value > SHARP * u * np.asarray(bound)).any():
+            flags[name] = "ill-conditioned"
+    return flags
+
+
+def _largest(value: Any) -> float:
+    return float(np.abs(value).max()) or 1.0
+
+
+def _first_order(exponent: float, dtype: str) -> bool:
+    u = tolerance.UNIT_ROUNDOFF[contract.COMPUTE_DTYPES[dtype]]
+    return not exponent * u >= tolerance.MAX_EXPONENT_ERROR
+
+
+def _wide_dtype(labels: tuple[int, ...]) -> str:
+    return "uint64" if max(labels) >= 2**63 else "int64"
+
+
+def _portable_labels(labels: Any) -> dict[str, Any]:
+    """Return labels with their dtype; 64-bit ones beyond 53 bits as strings, for any JSON parser."""
+    values = labels.tolist()
+    if any(abs(int(value)) >= 2**53 for value in values):
+        values = [str(value) for value in values]
+    return {"dtype": labels.dtype.name, "values": values}
+
+
+def portable(value: Any) -> Any:
+    """Return numbers as shortest round-trip decimals, nested lists, and words for the non-finite."""
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.shape):
+        return [portable(entry) for entry in value]
+    number = float(value)
+    if math.isfinite(number):
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _rounded(bound: Any) -> Any:
+    """Return a bound rounded up to four digits: it is a bound, and short."""
+    if np.ndim(bound):
+        return [_rounded(entry) for entry in bound]
+    number = float(bound)
+    if number == 0 or not math.isfinite(number):
+        return portable(number)
+    quantum = 10.0 ** (math.floor(math.log10(number)) - 3)
+    return float(f"{math.ceil(number / quantum) * quantum:.4g}")
+
+
+def coverage(families: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the table of flags against dtypes, with the number of vectors in each cell."""
+    dtypes = list(contract.COMPUTE_DTYPES)
+    counts = Counter(
+        (flag, dtype)
+        for vectors in families.values()
+        for v in vectors
+        for flag in v["flags"]
+        for dtype in v.get("dtypes", ())
+    )
+    lines = [
+        "# Coverage",
+        "",
+        "Generated. Vectors per edge and dtype; a value vector serves each of its dtypes.",
+        "",
+        f"| edge | {' | '.join(dtypes)} |",
+        "|---|" + "---|" * len(dtypes),
+    ]
+    for flag in dict.fromkeys(flag for flag, _ in counts):
+        cells = " | ".join(str(counts[flag, dtype]) for dtype in dtypes)
+        lines.append(f"| {flag} | {cells} |")
+    lines += ["", f"Must-reject vectors: {len(families['reject'])}."]
+    return "\n".join(lines) + "\n"
+
+
+def dump(vectors: list[dict[str, Any]]) -> str:
+    """Return a file's text: one vector per line, so that a change shows as one."""
+    lines = ",\n".join(json.dumps(v, separators=(",", ":")) for v in vectors)
+    return f'{{"vectors":[\n{lines}\n]}}\n'
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
