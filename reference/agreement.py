@@ -16,6 +16,8 @@ from tuned_contrastive.reference.pairs import Float64, make_pairs
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
 FACTOR = 16 * UNIT_ROUNDOFF["float64"]
+FLOOR = 1e-100
+"""Errors below this are not seen: the oracle does not resolve them (spec, section 9)."""
 
 
 def disagreement(
@@ -47,7 +49,9 @@ def _share(value: Float64, truth: Any, terms: Float64) -> float:
     if not np.array_equal(value[~finite], near[~finite]):
         return float("inf")
     error = np.abs(np.where(finite, value - np.where(finite, truth, 0), 0).astype(np.float64))
-    return float(np.max(np.where(error > 0, error / (FACTOR * terms + 1e-320), 0.0), initial=0.0))
+    return float(
+        np.max(np.where(error > FLOOR, error / (FACTOR * terms + FLOOR), 0.0), initial=0.0)
+    )
 
 
 def terms_before_cancellation(

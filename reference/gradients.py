@@ -168,7 +168,7 @@ def similarity_gradients(
     """Return dl_i/ds_ij, (N, N), for anchor i in the row (GRD-1, GRD-2)."""
     mean = np.where(pairs.positives, 1.0 / pairs.positive_count[:, None], 0.0)
     pull = (terms.positive - mean) / T - _times(k1, terms.k1_term)
-    return pull + _times(k2, terms.negative) / T
+    return np.asarray(pull + _times(k2, terms.negative) / T)
 
 
 def anchor_weights(pairs: Pairs, shape: tuple[int, ...], reduction: str, upstream: Any) -> Float64:
@@ -184,7 +184,7 @@ def anchor_weights(pairs: Pairs, shape: tuple[int, ...], reduction: str, upstrea
 def project(dz: Float64, pairs: Pairs) -> Float64:
     """Return dL/dx_i from dL/dz_i for z_i = x_i/||x_i|| (GRD-4); 0 for a zero row (SUP-2)."""
     along = (dz * pairs.z).sum(axis=1, keepdims=True)
-    return (dz - along * pairs.z) / pairs.norms[:, None]
+    return np.asarray((dz - along * pairs.z) / pairs.norms[:, None])
 
 
 def _times(k: float, terms: Float64) -> Float64:

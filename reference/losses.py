@@ -151,7 +151,7 @@ class AnchorTerms:
 
 
 def anchor_terms(pairs: Pairs, T: float, k1: float, k2: float) -> AnchorTerms:
-    """Compute TCL-1 (SUP-5 with k1 = 0, k2 = 1), the anchor left out before the maximum (NUM-10)."""
+    """Compute TCL-1 (SUP-5 with k1 = 0, k2 = 1), the anchor left out of the maximum (NUM-10)."""
     s, positives, negatives = pairs.s, pairs.positives, pairs.negatives
     anchor = pairs.is_anchor[:, None]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -1,4 +1,7 @@
-"""Writes spec/vectors: only what reference and oracle agree on. `python -m ....make_vectors [DIR]`."""
+"""Writes spec/vectors: only what reference and oracle agree on.
+
+Run as `python -m tuned_contrastive.reference.make_vectors [DIR]`.
+"""
 
 import hashlib
 import json
@@ -20,7 +23,7 @@ from tuned_contrastive.spec import contract, tolerance
 
 FOLDER = Path(__file__).parents[1] / "spec" / "vectors"
 SHARP = 300
-"""A quantity below this many of its bounds is flagged: it cannot tell a small fault from rounding."""
+"""A quantity below this many bounds is flagged: it cannot tell a fault from rounding."""
 
 
 def main(folder: Path) -> None:
@@ -59,9 +62,7 @@ def vector(item: Input, name: str) -> dict[str, Any]:
     given = np.asarray(item.upstream, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         expected = _expected(item, labels, given)
-        allowed = bounds(
-            item.loss, item.embeddings, labels, upstream=given, **item.parameters
-        )
+        allowed = bounds(item.loss, item.embeddings, labels, upstream=given, **item.parameters)
     exponent = float(allowed.pop("exponent"))
     dtypes = [dtype for dtype in item.dtypes if _first_order(exponent, dtype)]
     if "non-finite" in item.flags:
@@ -116,8 +117,7 @@ def quantity_flags(
     for name, bound in allowed.items():
         value = np.abs(np.asarray(expected[name], dtype=np.float64))
         if name == "embeddings":
-            value = np.linalg.norm(value.reshape(-1, columns) / _largest(value), axis=1)
-            value = value * _largest(expected[name])
+            value = np.hypot.reduce(value.reshape(-1, columns), axis=1)
         if not np.isfinite(value).all():
             flags[name] = "non-finite"
         elif not value.any():
@@ -125,10 +125,6 @@ def quantity_flags(
         elif not (value > SHARP * u * np.asarray(bound)).any():
             flags[name] = "ill-conditioned"
     return flags
-
-
-def _largest(value: Any) -> float:
-    return float(np.abs(value).max()) or 1.0
 
 
 def _first_order(exponent: float, dtype: str) -> bool:
@@ -141,7 +137,7 @@ def _wide_dtype(labels: tuple[int, ...]) -> str:
 
 
 def _portable_labels(labels: Any) -> dict[str, Any]:
-    """Return labels with their dtype; 64-bit ones beyond 53 bits as strings, for any JSON parser."""
+    """Return labels with their dtype; beyond 53 bits as strings, for any JSON parser."""
     values = labels.tolist()
     if any(abs(int(value)) >= 2**53 for value in values):
         values = [str(value) for value in values]
@@ -149,7 +145,7 @@ def _portable_labels(labels: Any) -> dict[str, Any]:
 
 
 def portable(value: Any) -> Any:
-    """Return numbers as shortest round-trip decimals, nested lists, and words for the non-finite."""
+    """Return numbers as shortest decimals, nested lists, and words for the non-finite."""
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.shape):
         return [portable(entry) for entry in value]
     number = float(value)

@@ -13,7 +13,7 @@ from mpmath import mp, mpf
 WORKING_DIGITS = 240
 """Carried while differencing, so that derivatives keep 60 digits too."""
 STEP = 75
-"""Central differences step by 10^-STEP of each argument's own scale: their error is near 10^-150."""
+"""Central differences step by 10^-STEP of an argument's scale: their error is near 10^-150."""
 
 Matrix = list[list[Any]]
 
@@ -145,21 +145,22 @@ class _Batch:
         """Return the batch with other numbers: the rows' entries, then T, k1, k2."""
         D = len(self.x[0])
         rows = [point[i * D : (i + 1) * D] for i in range(len(self.x))]
-        return _Batch(rows, self.classes, *point[len(self.x) * D :], self.normalize)
+        T, k1, k2 = point[len(self.x) * D :]
+        return _Batch(rows, self.classes, T, k1, k2, self.normalize)
 
     def z(self, row: list[Any]) -> list[Any]:
-        """z_i, which SUP-1 to SUP-3 define."""
+        """Return z_i, which SUP-1 to SUP-3 define."""
         if not self.normalize:
             return row
         norm = mp.sqrt(sum(value * value for value in row))
         return [mpf(0) for _ in row] if norm < mpf("1e-12") else [value / norm for value in row]
 
     def positives(self, i: int) -> list[int]:
-        """P(i)."""
+        """Return P(i)."""
         return [j for j, c in enumerate(self.classes) if c == self.classes[i] and j != i]
 
     def term(self, i: int, j: int, s: Any) -> Any:
-        """What the pair i != j adds to D_i; the same as it adds to D_j."""
+        """Return what the pair i != j adds to D_i, and as well to D_j."""
         if self.classes[i] == self.classes[j]:
             return mp.exp(s / self.T) + self.k1 * mp.exp(-s)
         return self.k2 * mp.exp(s / self.T)
@@ -221,7 +222,7 @@ class _Table:
         row, h = self.batch.x[i], self._step(i)
         if self.batch.normalize and not any(self.z[i]):
             return mpf(0)
-        up, down = (row[:d] + [row[d] + sign * h] + row[d + 1 :] for sign in (1, -1))
+        up, down = ([*row[:d], row[d] + sign * h, *row[d + 1 :]] for sign in (1, -1))
         return _difference(self._weighted(w, i, up), self._weighted(w, i, down), h)
 
     def _weighted(self, w: list[Any], i: int, row: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""From a batch to its pairs: rows, positives, negatives, similarities (INP-4 to INP-8, SUP-1 to SUP-4)."""
+"""From a batch to its pairs: rows, sets, similarities (INP-4 to INP-8, SUP-1 to SUP-4)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class Pairs:
     z: Float64
     """(N, D): the rows that are compared."""
     norms: Float64
-    """(N,): ||x_i||; infinite for a zero row, whose gradient is 0 (SUP-2); 1 without `normalize`."""
+    """(N,): ||x_i||; infinite for a zero row, which has gradient 0; 1 without `normalize`."""
     s: Float64
     """(N, N): similarities z_i . z_j."""
     positives: Bool
@@ -30,12 +30,12 @@ class Pairs:
     @property
     def is_anchor(self) -> Bool:
         """(N,): whether P(i) is not empty (SUP-7)."""
-        return self.positives.any(axis=1)
+        return np.asarray(self.positives.any(axis=1))
 
     @property
     def positive_count(self) -> Float64:
         """(N,): |P(i)|, or 1 where that is 0, so that it can divide."""
-        return np.maximum(self.positives.sum(axis=1), 1).astype(np.float64)
+        return np.asarray(np.maximum(self.positives.sum(axis=1), 1), dtype=np.float64)
 
 
 def make_pairs(embeddings: NDArray[Any], labels: Any, *, normalize: bool) -> Pairs:
@@ -50,7 +50,7 @@ def make_pairs(embeddings: NDArray[Any], labels: Any, *, normalize: bool) -> Pai
 
 
 def unit_rows(x: Float64) -> tuple[Float64, Float64]:
-    """Return x_i / ||x_i|| and ||x_i||, scaled by a power of two so that no norm over- or underflows."""
+    """Return x_i/||x_i|| and ||x_i||, scaled by powers of two against over- and underflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         _, exponents = np.frexp(np.abs(x).max(axis=1, keepdims=True))
         scaled = np.ldexp(x, -exponents)

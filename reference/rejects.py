@@ -167,11 +167,21 @@ def _scalars() -> list[Any]:
 
 def _words() -> list[Any]:
     rows: list[Any] = [
-        (("INP-19", "INP-21"), "TypeError", f"normalize must be a bool, got {got}", {"normalize": value})
+        (
+            ("INP-19", "INP-21"),
+            "TypeError",
+            f"normalize must be a bool, got {got}",
+            {"normalize": value},
+        )
         for value, got in ((1, "int"), ("yes", "str"), (None, "NoneType"))
     ]
     rows += [
-        (("INP-20", "INP-21"), "TypeError", f"reduction must be a string, got {got}", {"reduction": value})
+        (
+            ("INP-20", "INP-21"),
+            "TypeError",
+            f"reduction must be a string, got {got}",
+            {"reduction": value},
+        )
         for value, got in ((None, "NoneType"), (1, "int"))
     ]
     rows += [

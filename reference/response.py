@@ -33,7 +33,7 @@ class Response:
     k1_share: Float64
     """(N,): q_i, the share of the k1 term in D_i."""
     crossover: Float64
-    """(N,): k2*, above which TCL's negatives push harder than SupCon's; NaN where i is no anchor."""
+    """(N,): k2*, above which TCL's negatives push harder than SupCon's; NaN for no anchor."""
 
 
 def responses(

@@ -35,7 +35,7 @@ class Clause:
 
 @cache
 def load_clauses() -> dict[str, Clause]:
-    """Return every clause of spec.md by id, in the document's order; ValueError for an id used twice."""
+    """Return every clause by id, in the document's order; ValueError for an id used twice."""
     document = Path(__file__).with_name("spec.md").read_text(encoding="utf-8")
     clauses: dict[str, Clause] = {}
     for name, text in _CLAUSE.findall(document):

@@ -1,4 +1,4 @@
-"""What may be handed to the losses: names, defaults, ranges and error texts (clauses INP-1 to INP-24).
+"""What may be handed to the losses: names, defaults, ranges, error texts (INP-1 to INP-24).
 
 Framework-free: a backend describes its own arrays as `Array`, everything else is decided here, so a
 wrong argument raises the same type with the same text everywhere.
@@ -56,7 +56,7 @@ def check_arguments(
     reduction: Any,
     **scalars: Any,
 ) -> None:
-    """Refuse wrong arguments, the first in signature order (INP-22), before anything is computed."""
+    """Refuse wrong arguments, the first in signature order (INP-22), before any work."""
     rows = check_embeddings(describe, embeddings)
     check_labels(describe, labels, rows)
     check_parameters(describe, normalize=normalize, reduction=reduction, **scalars)

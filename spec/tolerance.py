@@ -1,21 +1,24 @@
 """The allowed errors, derived in section 9 of spec.md (NUM-14, NUM-15), in units of u.
 
-Every function returns a multiple of the unit roundoff u of the computing dtype, to first order in u.
+Every function returns a multiple of the unit roundoff u of the computing dtype, to first order.
 Arguments are plain numbers or arrays of one shape: only arithmetic is used.
 """
 
 import math
 from typing import Any
 
+from tuned_contrastive.spec.contract import COMPUTE_DTYPES
+
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 """u of every dtype; losses in a half dtype compute in float32 (NUM-2)."""
 
-SMALLEST_SUBNORMAL = {
-    "float64": 2.0**-1074,
-    "float32": 2.0**-149,
-    "bfloat16": 2.0**-133,
-    "float16": 2.0**-24,
+SMALLEST = {
+    "float64": 2.0**-1022,
+    "float32": 2.0**-126,
+    "bfloat16": 2.0**-126,
+    "float16": 2.0**-25,
 }
+"""What an entry may err near 0: the smallest normal, or half float16's smallest subnormal."""
 
 LAMBDA = 4.0
 """The one constant: a sum's error exceeds LAMBDA sqrt(n) u with probability below 2 exp(-8)."""
@@ -81,7 +84,7 @@ def reduced(rows: int) -> float:
     return summation(rows) + 2
 
 
-def half_rounding(norm: Any, columns: int, dtype: str) -> Any:
-    """Return what rounding a vector of this norm to a half dtype adds, not in units of u."""
-    spacing = math.sqrt(columns) * SMALLEST_SUBNORMAL[dtype] / 2
-    return UNIT_ROUNDOFF[dtype] * norm + spacing
+def storage(norm: Any, columns: int, dtype: str) -> Any:
+    """Return what storing a vector of this norm in `dtype` adds, not in units of u."""
+    is_half = COMPUTE_DTYPES[dtype] != dtype
+    return is_half * UNIT_ROUNDOFF[dtype] * norm + math.sqrt(columns) * SMALLEST[dtype]

@@ -1,0 +1,129 @@
+"""The reference against the oracle, and the oracle against itself (NUM-14, NUM-15, CNF-6)."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuned_contrastive.reference import oracle, responses, supcon_gradients, tcl_gradients, tcl_loss
+from tuned_contrastive.reference.agreement import disagreement
+from tuned_contrastive.reference.cases import grid
+from tuned_contrastive.reference.pairs import Float64
+
+TEMPERATURES = (0.005, 0.02, 0.1, 0.5, 10.0)
+K1 = (0.0, 1e-3, 1.0, 5000.0, 1e8)
+K2 = (0.0, 0.1, 1.0, 10.0)
+NORMS = (1e-6, 1e-3, 1.0, 1e3, 1e6)
+STRATA = [(T, k1, k2) for T in TEMPERATURES for k1 in K1 for k2 in K2]
+"""100 cells; each is drawn once per arrangement of the rows below: 500 cases."""
+
+
+def equiangular(rows: int) -> Float64:
+    """Return unit rows with one common angle, in as many columns."""
+    return np.asarray(np.linalg.cholesky(np.full((rows, rows), 0.3) + 0.7 * np.eye(rows)))
+
+
+def near(x: Float64, spread: float) -> Float64:
+    """Return two clusters of that spread, with few distinct similarities."""
+    return x[np.arange(len(x)) % 2] + spread * x
+
+
+ARRANGEMENTS: dict[str, tuple[Callable[[Float64], Float64], bool]] = {
+    "random, normalised": (lambda x: x, True),
+    "random, as given": (lambda x: x / 4, False),
+    "clustered": (lambda x: near(x, 2.0**-10), True),
+    "clustered, as given": (lambda x: near(x, 2.0**-6) / 4, False),
+    "equiangular": (lambda x: equiangular(len(x)), True),
+}
+
+
+@pytest.mark.clause("NUM-14")
+@pytest.mark.clause("NUM-15")
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+@pytest.mark.parametrize("cell", range(len(STRATA)))
+def test_reference_agrees_with_the_oracle(arrangement: str, cell: int) -> None:
+    T, k1, k2 = STRATA[cell]
+    arrange, normalize = ARRANGEMENTS[arrangement]
+    seed = 1000 * list(ARRANGEMENTS).index(arrangement) + cell
+    rows, columns, norm = 3 + seed % 4, 2 + seed % 3, NORMS[seed * 7 % 5]
+    x = arrange(grid(seed, rows, columns)) * norm
+    labels = np.arange(rows) * (1 + seed % 2) % 3 % 2
+    loss = ("supcon", "tcl", "tcl")[seed % 3]
+    given = {"temperature": T, "k1": k1, "k2": k2, "normalize": normalize}
+    _, _, share = disagreement(loss, x, labels, upstream=2.0, **given)
+    assert share <= 1
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_wrong_reference_disagrees(monkeypatch: pytest.MonkeyPatch, normalize: bool) -> None:
+    name = "tuned_contrastive.reference.agreement.tcl_gradients"
+    monkeypatch.setattr(
+        name, lambda *a, **k: tcl_gradients(*a, **{**k, "k1": k["k1"] * (1 + 1e-9)})
+    )
+    given: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 2.0, "normalize": normalize}
+    _, _, share = disagreement("tcl", grid(7, 6, 3) / 4, np.array([0, 0, 1, 1, 1, 2]), **given)
+    assert share > 10
+
+
+@pytest.mark.clause("GRD-13")
+def test_oracle_hessian_is_the_difference_of_its_gradients() -> None:
+    x, labels, step = grid(8, 4, 2), [0, 0, 1, 1], 1e-6
+    v: dict[str, Any] = {"embeddings": grid(9, 4, 2), "temperature": 0.3, "k1": 0.5, "k2": -0.2}
+    product = oracle.hessian_vector_product(
+        "tcl", x, labels, temperature=0.5, k1=3.0, k2=2.0, direction=v
+    )
+    moved = [
+        tcl_gradients(
+            x + sign * step * v["embeddings"],
+            labels,
+            temperature=0.5 + sign * step * 0.3,
+            k1=3.0 + sign * step * 0.5,
+            k2=2.0 - sign * step * 0.2,
+        )
+        for sign in (1, -1)
+    ]
+    difference = (moved[0].embeddings - moved[1].embeddings) / (2 * step)
+    np.testing.assert_allclose(product["embeddings"], difference, rtol=1e-6, atol=1e-9)
+    k1 = np.array([at.k1 for at in moved], dtype=np.float64)
+    np.testing.assert_allclose(product["k1"], (k1[0] - k1[1]) / (2 * step), rtol=1e-6)
+
+
+@pytest.mark.clause("CNF-6")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_reference_returns_float64(dtype: str) -> None:
+    x = grid(3, 2, 3, 2).astype(dtype)
+    result = tcl_gradients(x, [0, 0], reduction="none", upstream=np.full((2, 3), 2.0))
+    assert result.per_anchor.shape == (2, 3)
+    assert {np.asarray(value).dtype for value in vars(result).values()} == {np.dtype(np.float64)}
+    np.testing.assert_array_equal(
+        result.loss, tcl_loss(x.astype(np.float64), [0, 0], reduction="none")
+    )
+
+
+@pytest.mark.clause("CNF-6")
+def test_gradients_are_frozen_and_without_k_for_supcon() -> None:
+    result = supcon_gradients(grid(3, 4, 2), [0, 0, 1, 1])
+    assert (result.k1, result.k2) == (None, None)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign"):
+        result.loss = 0.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("upstream", [[1.0, 2.0], [[1.0]]])
+def test_upstream_of_another_shape_is_refused(upstream: Any) -> None:
+    x = grid(3, 4, 2)
+    with pytest.raises(ValueError, match=r"upstream must have shape \(\) or \(4,\), got"):
+        tcl_gradients(x, [0, 0, 1, 1], reduction="none", upstream=upstream)
+
+
+@pytest.mark.clause("LAW-13")
+@pytest.mark.clause("LAW-15")
+def test_responses_cross_at_the_crossover() -> None:
+    x, labels = grid(4, 6, 3), [0, 0, 0, 1, 1, 2]
+    at = responses(x, labels, temperature=0.5, k1=3.0)
+    crossed = responses(x, labels, temperature=0.5, k1=3.0, k2=at.crossover[0])
+    anchor = at.negatives[0]
+    np.testing.assert_allclose(crossed.tcl[0, anchor], crossed.supcon[0, anchor], rtol=1e-13)
+    assert (at.tcl < at.supcon)[at.positives].all()
+    assert np.isnan(at.crossover[5])
