@@ -52,12 +52,14 @@ def bounds(
     per_anchor = tolerance.anchor_loss(error, ds, s, mean_s, log_D, T, chain) * anchor
     share = tolerance.share(error, log_D, chain)
     p, q = _shares(pairs, terms, k1, k2)
-    spread = mean_s + (p * np.abs(pairs.s)).sum(axis=1)
+    spread, centred = _spreads(pairs, p, q, mean_s)
+    rounding = tolerance.share_rounding(log_D, chain)
+    dT = tolerance.temperature(error, rounding, ds, centred, spread, rows, T)
     result = {
         "loss": _reduced(per_anchor, terms.losses, pairs, reduction, embeddings.shape),
         "per_anchor": per_anchor,
         "embeddings": _rows(pairs, w, p / T + q, share, T, columns, normalize=normalize),
-        "temperature": (w * tolerance.temperature(share, ds, spread, rows, T))[anchor].sum(),
+        "temperature": (w * dT)[anchor].sum(),
         "exponent": error[anchor].max(initial=0.0),
     }
     if loss == "tcl":
@@ -81,6 +83,13 @@ def _shares(pairs: Pairs, terms: AnchorTerms, k1: float, k2: float) -> tuple[Flo
     p = terms.positive + (k2 * terms.negative if k2 else 0.0)
     q = k1 * terms.k1_term if k1 else np.zeros_like(p)
     return p, q
+
+
+def _spreads(pairs: Pairs, p: Float64, q: Float64, mean_s: Float64) -> tuple[Float64, Float64]:
+    """Return mean_P|s| + sum_j p_ij |s_ij|, and how far errors move sum_j p_ij s_ij."""
+    expected = (p * pairs.s).sum(axis=1)
+    about = (p * np.abs(pairs.s - expected[:, None])).sum(axis=1) + np.abs(expected) * q.sum(axis=1)
+    return mean_s + (p * np.abs(pairs.s)).sum(axis=1), about
 
 
 def _rows(

@@ -60,7 +60,12 @@ def anchor_loss(error: Any, ds: Any, s: Any, mean_s: Any, log_D: Any, T: float, 
 
 def share(error: Any, log_D: Any, pairs: Any) -> Any:
     """Return the relative error of a term's share in D_i."""
-    return 2 * error + pairs + 2 * log_D + 8
+    return 2 * error + share_rounding(log_D, pairs)
+
+
+def share_rounding(log_D: Any, pairs: Any) -> Any:
+    """Return the part of it that is not the exponents': the sum D_i, its logarithm, the factors."""
+    return pairs + 2 * log_D + 8
 
 
 def row(share_error: Any, rows: int, columns: int, *, normalize: bool) -> Any:
@@ -69,9 +74,15 @@ def row(share_error: Any, rows: int, columns: int, *, normalize: bool) -> Any:
     return share_error + summation(rows) + vectors
 
 
-def temperature(share_error: Any, ds: Any, spread: Any, rows: int, T: float) -> Any:
-    """Return the error of anchor i's part of dL/dT; `spread` is mean_P|s| + sum_j p_ij |s_ij|."""
-    return (2 * ds + (share_error + 2 * summation(rows)) * spread) / T**2
+def temperature(
+    error: Any, rounding: Any, ds: Any, centred: Any, spread: Any, rows: int, T: float
+) -> Any:
+    """Return the error of anchor i's part of dL/dT.
+
+    `error` is `exponent`, `rounding` is `share_rounding`, `spread` is mean_P|s| + sum_j p_ij |s_ij|
+    and `centred` the same sum about its mean.
+    """
+    return (2 * ds + error * centred + (rounding + 2 * summation(rows)) * spread) / T**2
 
 
 def weight(share_error: Any, ds: Any, s: Any, log_D: Any, rows: int) -> Any:

@@ -1,0 +1,100 @@
+"""The formula over all N x N pairs in plain torch operations (SUP-4 to SUP-7, TCL-1 to TCL-5).
+
+Differentiable any number of times, and never read back: no shape depends on a value. Every constant
+that is split off for stability (the row maximum, the value of T and of k) cancels algebraically, so
+that detaching it leaves each derivative as it is.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def anchor_losses(
+    z: Tensor, labels: Tensor, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return l_i, 0 where P(i) is empty, and whether P(i) has a member, both of shape (N,).
+
+    `z` (N, D) is compared as it is; `labels` (N,) is int64; T, k1 and k2 are Python numbers or
+    scalars of z's dtype and device. A number of 0 drops its term (TCL-5).
+    """
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    positives = (labels[:, None] == labels) & ~itself  # (N, N)
+    sizes = positives.sum(1)  # |P(i)|, (N,)
+    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
+    s = (z @ z.T).masked_fill_(itself, 0)  # (N, N)
+    t = _over_temperature(s, T)
+
+    groups = [_temperature_terms(t, itself, positives, k2)]
+    if isinstance(k1, Tensor) or k1 != 0:
+        factor, offset = _weight(k1)
+        groups.append((torch.where(positives, offset - s, -math.inf), factor))
+    maximum = _row_maximum(groups)  # (N,)
+    total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
+
+    # Divided before the sum, which would overflow where the mean does not.
+    mean = torch.where(positives, t / sizes.clamp(min=1)[:, None], 0).sum(1)
+    anchors = sizes > 0
+    losses = torch.where(anchors, total, 1).log() + (maximum - mean)
+    return torch.where(anchors, losses, 0), anchors
+
+
+def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
+    """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
+
+    The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
+    """
+    if not isinstance(T, Tensor):
+        return s / T
+    fixed = T.detach()
+    return s / fixed * (fixed / T)
+
+
+def _temperature_terms(
+    t: Tensor, itself: Tensor, positives: Tensor, k2: Tensor | float
+) -> tuple[Tensor, Tensor | None]:
+    """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
+    if not isinstance(k2, Tensor):
+        if k2 == 0:
+            return torch.where(positives, t, -math.inf), None
+        if k2 == 1:
+            return t.masked_fill(itself, -math.inf), None
+    factor, offset = _weight(k2)
+    exponents = torch.where(positives, t, t + offset).masked_fill(itself, -math.inf)
+    return exponents, None if factor is None else torch.where(positives, 1, factor)
+
+
+def _weight(k: Tensor | float) -> tuple[Tensor | None, Tensor | float]:
+    """Split k into a factor and the logarithm of the rest: k e^x = factor e^(x + offset).
+
+    A number goes into the exponent whole. Of a tensor only what is above 1 does: what is left of
+    it has the right derivatives at k = 0 too, unlike log k (GRD-9).
+    """
+    if not isinstance(k, Tensor):
+        return None, math.log(k)
+    fixed = k.detach().clamp(min=1)
+    return k / fixed, fixed.log()
+
+
+def _row_maximum(groups: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """Return the logarithm of each row's largest term, 0 in a row without terms; no gradient."""
+    maxima = [
+        (exponents if factor is None else exponents + factor.log()).detach().amax(1)
+        for exponents, factor in groups
+    ]
+    maximum = torch.stack(maxima).amax(0)
+    return maximum.masked_fill(maximum == -math.inf, 0)
+
+
+def _row_sum(exponents: Tensor, factor: Tensor | None) -> Tensor:
+    """Return sum_j factor exp(exponents_ij).
+
+    Where factor = 0 its term is not in the maximum and exp may overflow. Two square roots make
+    the term 0 still, and its derivative in the factor infinite only where it has to be (NUM-11).
+    """
+    if factor is None:
+        return exponents.exp().sum(1)
+    limit = math.log(torch.finfo(exponents.dtype).max) - 1
+    root = (exponents / 2).clamp(max=limit).exp()
+    return (factor * root * root).sum(1)

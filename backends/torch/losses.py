@@ -1,0 +1,210 @@
+"""SupCon and TCL for PyTorch: check, normalise, compute, reduce (INP-1 to INP-25, SUP-1 to SUP-11).
+
+The arguments are described to `spec.contract`, which decides what is refused; the formula itself
+is in `dense`.
+"""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tuned_contrastive.backends.torch import dense
+from tuned_contrastive.spec import contract
+
+# The smallest number of each dtype that is not below MIN_NORM, to which float32 would round down.
+_MIN_NORM = {
+    torch.float32: float(np.nextafter(np.float32(contract.MIN_NORM), np.float32(1))),
+    torch.float64: contract.MIN_NORM,
+}
+
+
+def supcon_loss(
+    embeddings: Tensor,
+    labels: Any = None,
+    *,
+    temperature: Tensor | float = contract.TEMPERATURE,
+    normalize: bool = True,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the SupCon loss, clause SUP-5; differentiable any number of times.
+
+    Parameters
+    ----------
+    embeddings : Tensor, (N, D) or (B, V, D), float16, bfloat16, float32 or float64
+        Half precision is computed in float32, under autocast too (NUM-1 to NUM-3).
+    labels : Tensor on the device of `embeddings`, NumPy array or sequence of int, (N,) or (B,)
+        Integer or boolean; None only for (B, V, D): every sample is its own class (INP-8).
+    temperature : float or Tensor of shape (), no unit
+        A tensor may be learnable; its range is not checked, which would wait for the device.
+    normalize : bool
+        Whether rows are divided by their Euclidean norm.
+    reduction : {"mean", "sum", "none"}
+        "mean" and "sum" run over the anchors with a positive.
+
+    Returns
+    -------
+    Tensor, shape (), or (N,) or (B, V) for "none"; float64 for float64 embeddings, else float32
+
+    Raises
+    ------
+    TypeError
+        For an argument of another kind or dtype.
+    ValueError
+        For an argument of another shape, range or device.
+
+    References
+    ----------
+    P. Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2.
+
+    Examples
+    --------
+    Equal rows: the loss is the logarithm of the number of others.
+
+    >>> import torch
+    >>> supcon_loss(torch.ones(3, 2), [0, 0, 1])
+    tensor(0.6931)
+    """
+    return _loss(embeddings, labels, normalize, reduction, temperature=temperature)
+
+
+def tcl_loss(
+    embeddings: Tensor,
+    labels: Any = None,
+    *,
+    temperature: Tensor | float = contract.TEMPERATURE,
+    k1: Tensor | float = contract.K1,
+    k2: Tensor | float = contract.K2,
+    normalize: bool = True,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the TCL loss, clause TCL-1; differentiable any number of times.
+
+    Parameters
+    ----------
+    embeddings, labels, temperature, normalize, reduction
+        As in `supcon_loss`.
+    k1, k2 : float or Tensor of shape (), no unit
+        Weights of the positives' second term and of the negatives; a tensor may be learnable.
+
+    Returns
+    -------
+    Tensor, shape (), or (N,) or (B, V) for "none"; float64 for float64 embeddings, else float32
+
+    Raises
+    ------
+    TypeError
+        For an argument of another kind or dtype.
+    ValueError
+        For an argument of another shape, range or device.
+
+    References
+    ----------
+    C. Animesh, M. Chandraker, "Tuned Contrastive Learning", arXiv 2305.10675, WACV 2025.
+
+    Examples
+    --------
+    Orthonormal rows: the loss of each anchor is log(|P| (1 + k1) + k2 |N|), here log 6.
+
+    >>> import torch
+    >>> tcl_loss(torch.eye(4), [0, 0, 1, 1], k1=1, k2=2)
+    tensor(1.7918)
+    """
+    return _loss(embeddings, labels, normalize, reduction, temperature=temperature, k1=k1, k2=k2)
+
+
+def describe(value: Any) -> contract.Array | None:
+    """Describe a tensor to `spec.contract`; None for anything else."""
+    if not isinstance(value, Tensor):
+        return None
+    dtype = str(value.dtype).removeprefix("torch.")
+    return contract.Array(dtype, tuple(value.shape), str(value.device))
+
+
+def _loss(
+    embeddings: Tensor, labels: Any, normalize: bool, reduction: str, **scalars: Tensor | float
+) -> Tensor:
+    """Check, cast, normalise, compute and reduce; SupCon is TCL with k1 = 0 and k2 = 1 (LAW-1)."""
+    if torch.compiler.is_compiling():
+        labels = _traceable(labels, embeddings.device)
+        scalars = {name: _traceable(value, embeddings.device) for name, value in scalars.items()}
+    contract.check_arguments(
+        describe, embeddings, labels, **scalars, normalize=normalize, reduction=reduction
+    )
+    classes = _row_labels(labels, embeddings)
+    dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
+    with _without_autocast(embeddings.device.type):
+        rows = embeddings.flatten(0, -2).to(dtype)  # (N, D)
+        T, k1, k2 = (
+            _scalar(scalars.get(name, otherwise), rows)
+            for name, otherwise in (("temperature", 0.0), ("k1", 0.0), ("k2", 1.0))
+        )
+        z = _unit_rows(rows) if normalize else rows
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
+        # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
+        poison = torch.where(rows.detach().isfinite().all(), 1.0, math.nan)
+        losses = torch.where(anchors, losses * poison, 0)
+        if reduction == "none":
+            return losses.reshape(embeddings.shape[:-1])
+        if reduction == "mean":
+            losses = losses / anchors.sum().clamp(min=1)
+        return losses.sum()
+
+
+def _traceable(value: Any, device: torch.device) -> Any:
+    """Return the same argument in a form that `torch.compile` can trace the checks of."""
+    if type(value) in (int, float):
+        return next(iter({value}))  # hashed, it is a constant; dynamic=True makes it a symbol
+    if isinstance(value, np.ndarray):
+        return torch.as_tensor(value, device=device)  # an array's dtype cannot be traced
+    return value
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    """Switch autocast off, which would run the products in half precision (NUM-3)."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()  # "meta"
+    return torch.autocast(device, enabled=False)
+
+
+def _row_labels(labels: Any, embeddings: Tensor) -> Tensor:
+    """Return one int64 label for each row, (N,), on the device of `embeddings`."""
+    device = embeddings.device
+    if labels is None:
+        classes = torch.arange(len(embeddings), device=device)
+    elif isinstance(labels, Tensor):
+        # uint64 has few operations of its own; it is equal exactly where its bits are.
+        classes = labels.view(torch.int64) if labels.dtype == torch.uint64 else labels.long()
+    elif isinstance(labels, np.ndarray):
+        # A copy, writable and forward in memory; NumPy keeps the bits of uint64.
+        classes = torch.from_numpy(labels.astype(np.int64)).to(device)
+    else:
+        classes = torch.tensor(contract.signed_labels(labels), device=device)
+    if embeddings.ndim == 3:
+        classes = classes[:, None].expand(embeddings.shape[:2]).flatten()
+    return classes
+
+
+def _scalar(value: Tensor | float, rows: Tensor) -> Tensor | float:
+    """Return a tensor in the dtype and on the device of `rows`, a number as a float."""
+    if isinstance(value, Tensor):
+        # Only towards a device: a copy to the host that does not block is read too early.
+        return value.to(rows.device, rows.dtype, non_blocking=value.device.type == "cpu")
+    return float(value)
+
+
+def _unit_rows(x: Tensor) -> Tensor:
+    """Return x_i / ||x_i||, 0 with gradient 0 for a zero row (SUP-1, SUP-2).
+
+    Each row is first divided by a power of two near its largest entry, so that no square
+    overflows or vanishes (NUM-7). z does not depend on that number, nor do its derivatives.
+    """
+    exponents = torch.frexp(x.detach().abs().amax(1, keepdim=True)).exponent
+    scale = exponents.sub(1).clamp(min=-64).to(x.dtype).exp2()  # (N, 1)
+    y = x / scale
+    squares = y.square().sum(1, keepdim=True)
+    zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]
+    # Both are replaced before the root and the quotient, whose derivatives are NaN at 0.
+    return torch.where(zero, 0, y) / torch.where(zero, 1, squares).sqrt()
