@@ -1,1 +1,52 @@
-"""Declared deviations of third-party libraries, each with its reason."""
+"""Declared deviations of third-party libraries, a file per library, each with its reason."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuned_contrastive.spec.clauses import load_clauses
+
+CODES = tuple(f"X{number}" for number in range(1, 21))
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What a library does otherwise: which clauses break, in which cases, and why.
+
+    A case is the id of a vector or the name of a test without its parameters. A failure that no
+    deviation names both by clause and by case is undeclared.
+    """
+
+    code: str
+    reason: str
+    clauses: frozenset[str]
+    cases: frozenset[str]
+
+
+def load_deviations(name: str, directory: Path | None = None) -> tuple[Deviation, ...]:
+    """Return the deviations declared for a target; none where it has no file.
+
+    ValueError for a clause or a code that does not exist, a missing reason or an unknown field.
+    """
+    path = (directory or Path(__file__).parent) / f"{name}.toml"
+    if not path.is_file():
+        return ()
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    if set(document) - {"deviation"}:
+        raise ValueError(f"{path.name} must hold only [[deviation]], got {sorted(document)}")
+    return tuple(_deviation(path.name, entry) for entry in document.get("deviation", ()))
+
+
+def _deviation(name: str, entry: dict[str, Any]) -> Deviation:
+    if set(entry) != {"code", "reason", "clauses", "cases"}:
+        raise ValueError(
+            f"a deviation in {name} must have code, reason, clauses, cases, got {sorted(entry)}"
+        )
+    if entry["code"] not in CODES or not entry["reason"].strip():
+        raise ValueError(f"{name} must give a code X1 to X20 and a reason, got {entry}")
+    unknown = sorted(set(entry["clauses"]) - set(load_clauses()))
+    if unknown or not entry["clauses"] or not entry["cases"]:
+        raise ValueError(f"{name} must name clauses of the spec and cases, got {unknown or entry}")
+    clauses, cases = frozenset(entry["clauses"]), frozenset(entry["cases"])
+    return Deviation(entry["code"], entry["reason"], clauses, cases)

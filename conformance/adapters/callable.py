@@ -1,0 +1,234 @@
+"""A bare loss function or module class as an implementation: its parameters are its signature's."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.conformance.applicability import DEFAULTS
+from tuned_contrastive.conformance.protocol import (
+    Capabilities,
+    Case,
+    Float64,
+    Implementation,
+    Outcome,
+)
+from tuned_contrastive.conformance.targets import TargetError
+from tuned_contrastive.spec import contract
+
+DTYPES = {"torch": ("float64", "float32"), "numpy": ("float64",)}
+UNKNOWN = None
+"""The value of a parameter that an implementation lacks."""
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What is known of a bare function or class: how it is called, and what it claims."""
+
+    name: str
+    target: Callable[..., Any]
+    constructor: Mapping[str, inspect.Parameter]
+    """Empty for a function."""
+    call: Mapping[str, inspect.Parameter]
+    given: Mapping[str, Any]
+    """Arguments that always have the same value."""
+    unit_input: bool
+    views: bool
+    device: str
+    capabilities: Capabilities
+    notes: tuple[str, ...]
+
+    def __call__(self, case: Case, embeddings: Any, labels: Any) -> Any:
+        """Call with native embeddings and labels, and the parameters that the signature has."""
+        parameters = {**DEFAULTS, **case.parameters, **self.given}
+        target: Any = self.target
+        if self.constructor or inspect.isclass(target):
+            target = target(**{n: v for n, v in parameters.items() if n in self.constructor})
+        rest = list(self.call)[2:]
+        return target(embeddings, labels, **{n: v for n, v in parameters.items() if n in rest})
+
+    def rows(self, case: Case) -> Float64:
+        """Return the embeddings in the shape that the function takes."""
+        flat = self.views and case.embeddings.ndim == 2
+        return case.embeddings[:, None, :] if flat else case.embeddings
+
+    def losses(self, value: Float64, case: Case) -> Float64:
+        """Return the loss in the shape of the spec, for rows that were handed over as one view."""
+        one_view = self.views and case.embeddings.ndim == 2 and value.ndim == 2
+        return value.reshape(-1) if one_view else value
+
+
+def bare_implementation(
+    target: Any,
+    *,
+    name: str,
+    framework: str,
+    loss: str,
+    set_to: Mapping[str, Any] | None = None,
+    assume: str | None = None,
+    views: bool = False,
+    device: str = "cpu",
+    dtypes: tuple[str, ...] = (),
+) -> Implementation:
+    """Return an implementation that calls `target` as ``f(embeddings, labels, temperature=...)``.
+
+    Parameters
+    ----------
+    target : function, module class or callable object
+    name : str
+        What the report calls it.
+    framework : {"torch", "numpy"}
+    loss : {"supcon", "tcl"}
+    set_to : mapping, optional
+        Arguments that always have the same value.
+    assume : {"normalizes", "unit-input"}, optional
+        What holds of a signature without `normalize`: it normalises its rows, or takes unit rows.
+    views : bool
+        Whether it takes (B, V, D); rows (N, D) are then handed over as (N, 1, D).
+    device : str
+    dtypes : tuple of str
+        What to judge; float64 and float32 for torch, float64 for NumPy if empty.
+    """
+    constructor, call = _signatures(target)
+    fixed = _fixed(loss, {**constructor, **call}, set_to or {}, assume)
+    _refuse_unknown({**constructor, **call}, set_to or {})
+    labels = list(call.values())[1]
+    claims = Capabilities(
+        losses=frozenset({loss}),
+        dtypes=dtypes or DTYPES[framework],
+        reductions=contract.REDUCTIONS if "reduction" not in fixed else (fixed["reduction"],),
+        inputs=frozenset({"flat", "views"} if views else {"flat"}),
+        unlabelled=views and labels.default is None,
+        fixed=fixed,
+        gradients=frozenset({"embeddings"} if framework == "torch" else ()),
+    )
+    bare = Bare(
+        name,
+        target,
+        constructor,
+        call,
+        dict(set_to or {}),
+        assume == "unit-input",
+        views,
+        device,
+        claims,
+        _notes(fixed, set_to or {}, framework, assume),
+    )
+    return _adapter(framework, bare)
+
+
+def _adapter(framework: str, bare: Bare) -> Implementation:
+    """Return the adapter of a framework, which is imported only here."""
+    if framework == "numpy":
+        return BareNumpy(bare)
+    try:
+        from tuned_contrastive.conformance.adapters.callable_torch import BareTorch
+    except ModuleNotFoundError as error:
+        raise TargetError(
+            f"{error.name} is not installed: pip install 'tuned-contrastive[torch]'"
+        ) from error
+    return BareTorch(bare)
+
+
+class BareNumpy:
+    """A NumPy function: its values alone can be judged."""
+
+    def __init__(self, bare: Bare) -> None:
+        self.bare = bare
+        self.name = bare.name
+        self.capabilities = bare.capabilities
+        self.notes = bare.notes
+
+    def loss(self, case: Case) -> Outcome:
+        """Return the loss alone."""
+        rows = self.bare.rows(case).astype(case.dtype)
+        if self.bare.unit_input and case.parameters.get("normalize", True):
+            rows = _unit_rows(rows)
+        value = np.asarray(self.bare(case, rows, case.labels))
+        losses = self.bare.losses(value.astype(np.float64), case)
+        return Outcome(losses, loss_dtype=str(value.dtype))
+
+    def gradients(self, case: Case, upstream: Float64) -> Outcome:
+        """Refuse: a bare NumPy function has no gradients."""
+        raise NotImplementedError(f"{self.name} offers no gradients")
+
+
+Parameters = dict[str, inspect.Parameter]
+
+
+def _signatures(target: Any) -> tuple[Parameters, Parameters]:
+    """Return the named parameters of the constructor and of the call."""
+    if not callable(target):
+        raise TargetError(f"a bare target must be a function or a class, got {target!r}")
+    constructor: Parameters = {}
+    called = getattr(target, "forward", target)
+    try:
+        if inspect.isclass(target):
+            constructor = _named(inspect.signature(target))
+            called = getattr(target, "forward", target.__call__)
+        call = _named(inspect.signature(called))
+    except (TypeError, ValueError) as error:
+        raise TargetError(f"the signature of {target!r} cannot be read") from error
+    call.pop("self", None)
+    if len(call) < 2:
+        raise TargetError(f"a bare target must take embeddings and labels, got ({', '.join(call)})")
+    return constructor, call
+
+
+def _named(signature: inspect.Signature) -> Parameters:
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: p for name, p in signature.parameters.items() if p.kind not in stars}
+
+
+def _fixed(
+    loss: str, signature: Mapping[str, Any], set_to: Mapping[str, Any], assume: str | None
+) -> dict[str, Any]:
+    """Return the parameters that cannot be chosen, with their values, UNKNOWN where they are so."""
+    relevant = ["temperature", "reduction", *(["k1", "k2"] if loss == "tcl" else [])]
+    fixed: dict[str, Any] = {name: UNKNOWN for name in relevant if name not in signature}
+    if "reduction" in fixed:
+        fixed["reduction"] = "mean"
+    if "normalize" not in signature and "normalize" not in set_to:
+        if assume is None:
+            raise TargetError(
+                "its signature has no normalize: say --assume normalizes or --assume unit-input"
+            )
+        if assume == "normalizes":
+            fixed["normalize"] = True
+    elif assume is not None:
+        raise TargetError("--assume is for a signature without normalize that is not --set")
+    return fixed | {name: value for name, value in set_to.items() if name in DEFAULTS}
+
+
+def _refuse_unknown(signature: Mapping[str, Any], set_to: Mapping[str, Any]) -> None:
+    unknown = sorted(set(set_to) - set(signature) - set(DEFAULTS))
+    if unknown:
+        raise TargetError(f"its signature has no {unknown[0]}, it has {', '.join(signature)}")
+
+
+def _notes(
+    fixed: Mapping[str, Any], set_to: Mapping[str, Any], framework: str, assume: str | None
+) -> tuple[str, ...]:
+    notes = [f"{name} is always {value}" for name, value in fixed.items() if value is not UNKNOWN]
+    notes += [f"{n} is set to {v}" for n, v in set_to.items() if n not in fixed]
+    notes += [
+        f"it has no parameter {name}: vectors that need it are not applicable"
+        for name, value in fixed.items()
+        if value is UNKNOWN
+    ]
+    if assume == "unit-input":
+        notes.append("with normalize=True its rows are normalised before the call, not by it")
+    if framework == "numpy":
+        notes.append("only values are judged: a bare NumPy function has no gradients")
+    return tuple(notes)
+
+
+def _unit_rows(rows: Any) -> Any:
+    """Return SUP-1 and SUP-2, scaled so that squares neither overflow nor underflow."""
+    largest = np.abs(rows).max(axis=-1, keepdims=True)
+    scaled = rows / np.where(largest > 0, largest, 1)
+    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    short = norms * largest < contract.MIN_NORM
+    return np.where(short, 0, scaled / np.where(short, 1, norms))

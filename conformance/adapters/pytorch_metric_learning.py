@@ -1,0 +1,68 @@
+"""SupConLoss of pytorch-metric-learning, called as its documentation calls it."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_metric_learning import distances, losses, reducers
+from torch import Tensor
+
+from tuned_contrastive.conformance.applicability import DEFAULTS
+from tuned_contrastive.conformance.protocol import Capabilities, Case, Float64, Outcome
+
+
+class PytorchMetricLearning:
+    """`SupConLoss` with its own reducers and distances; labels are required, rows are (N, D)."""
+
+    name = "pytorch_metric_learning"
+    capabilities = Capabilities(
+        losses=frozenset({"supcon"}),
+        reductions=("mean", "sum"),
+        inputs=frozenset({"flat"}),
+        unlabelled=False,
+        gradients=frozenset({"embeddings"}),
+    )
+    notes = (
+        "reduction is its default reducer or SumReducer, normalize its cosine or dot distance",
+        "its per-anchor losses are not judged: DoNothingReducer returns a dictionary, not losses",
+    )
+
+    def loss(self, case: Case) -> Outcome:
+        """Return the loss alone."""
+        return _outcome(self._call(case)[1])
+
+    def gradients(self, case: Case, upstream: Float64) -> Outcome:
+        """Return the loss and its gradient in the embeddings."""
+        rows, loss = self._call(case)
+        (gradient,) = torch.autograd.grad(loss, [rows], torch.tensor(upstream, dtype=loss.dtype))
+        return _outcome(loss, gradient)
+
+    def _call(self, case: Case) -> tuple[Tensor, Tensor]:
+        rows = torch.tensor(case.embeddings, dtype=getattr(torch, case.dtype), requires_grad=True)
+        given = {**DEFAULTS, **case.parameters}
+        module = _module(given["temperature"], given["normalize"], given["reduction"])
+        return rows, module(rows, torch.tensor(case.labels))
+
+
+implementation = PytorchMetricLearning
+
+
+@cache
+def _module(temperature: float, normalize: bool, reduction: str) -> Any:
+    distance = (
+        distances.CosineSimilarity()
+        if normalize
+        else distances.DotProductSimilarity(normalize_embeddings=False)
+    )
+    chosen = {"sum": {"reducer": reducers.SumReducer()}}.get(reduction, {})
+    return losses.SupConLoss(temperature=temperature, distance=distance, **chosen)
+
+
+def _outcome(loss: Tensor, gradient: Tensor | None = None) -> Outcome:
+    return Outcome(
+        np.asarray(loss.detach().double().numpy()),
+        None if gradient is None else np.asarray(gradient.double().numpy()),
+        loss_dtype=str(loss.dtype).removeprefix("torch."),
+        gradient_dtype=None if gradient is None else str(gradient.dtype).removeprefix("torch."),
+    )

@@ -1,0 +1,99 @@
+"""Decides what an implementation's claims make applicable, and says why the rest is not (CNF-2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuned_contrastive.conformance.protocol import Capabilities
+from tuned_contrastive.spec import contract
+
+NOT_RUN = "not run: "
+"""How the reason begins where something is claimed, but cannot run on this machine."""
+
+DEFAULTS = {
+    "temperature": contract.TEMPERATURE,
+    "k1": contract.K1,
+    "k2": contract.K2,
+    "normalize": True,
+    "reduction": "mean",
+}
+ERRORS = ("none", "category", "text")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one test asks of an implementation; None and empty ask for nothing."""
+
+    loss: str | None = None
+    losses: tuple[str, ...] = ()
+    dtype: str | None = None
+    mode: str = "eager"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Values that the call hands over."""
+    free: tuple[str, ...] = ()
+    """Parameters that the test varies."""
+    views: bool = False
+    unlabelled: bool = False
+    flat: bool = False
+    gradient: tuple[str, ...] = ()
+    feature: str | None = None
+    errors: str = "none"
+
+
+def why_not(needs: Needs, claims: Capabilities) -> str | None:
+    """Return why a test does not apply, or None where it does."""
+    return (
+        _abilities(needs, claims)
+        or _structure(needs, claims)
+        or _parameters(needs, claims)
+        or _machine(needs, claims)
+    )
+
+
+def _structure(needs: Needs, claims: Capabilities) -> str | None:
+    for loss in (needs.loss, *needs.losses):
+        if loss is not None and loss not in claims.losses:
+            return f"offers no {loss} loss"
+    if needs.dtype is not None and needs.dtype not in claims.dtypes:
+        return f"does not claim dtype {needs.dtype}"
+    if needs.views and "views" not in claims.inputs:
+        return "takes no (B, V, D) input"
+    if needs.flat and "flat" not in claims.inputs:
+        return "takes no (N, D) input"
+    if needs.unlabelled and not claims.unlabelled:
+        return "needs labels"
+    return None
+
+
+def _parameters(needs: Needs, claims: Capabilities) -> str | None:
+    relevant = {"temperature", "normalize", "reduction"}
+    relevant |= {"k1", "k2"} if "tcl" in (needs.loss, *needs.losses) else set()
+    for name, fixed in sorted(claims.fixed.items()):
+        if name in needs.free or (fixed is None and name in relevant):
+            return f"has no parameter {name}"
+        if name in relevant and name in needs.parameters and needs.parameters[name] != fixed:
+            return f"has no parameter {name}, it is always {fixed}"
+    reduction = needs.parameters.get("reduction")
+    if reduction is not None and reduction not in claims.reductions:
+        return f"does not claim reduction {reduction!r}"
+    return None
+
+
+def _abilities(needs: Needs, claims: Capabilities) -> str | None:
+    missing = [name for name in needs.gradient if name not in claims.gradients]
+    if missing:
+        return f"offers no gradient in {', '.join(missing)}"
+    if needs.feature is not None and needs.feature not in claims.features:
+        return f"does not claim {needs.feature}"
+    if needs.mode not in claims.modes:
+        return f"does not claim mode {needs.mode}"
+    if ERRORS.index(needs.errors) > ERRORS.index(claims.errors):
+        return "does not claim the specification's errors"
+    return None
+
+
+def _machine(needs: Needs, claims: Capabilities) -> str | None:
+    for name in (needs.mode, needs.feature):
+        if name is not None and name in claims.not_run:
+            return f"{NOT_RUN}{claims.not_run[name]}"
+    return None

@@ -1,0 +1,170 @@
+"""What a test of the suite runs over, which clauses it cites, and what it asks for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tuned_contrastive.conformance.applicability import DEFAULTS, Needs
+from tuned_contrastive.conformance.protocol import DTYPES, Implementation
+from tuned_contrastive.conformance.vectors import Reject, Vector, VectorSet
+
+LOSSES = ("supcon", "tcl")
+CHOSEN_DTYPES = {"compiled": ("float32",), "mixed": ("float64", "float32", "bfloat16", "float16")}
+MODE_CLAUSES = {"compiled": ("NUM-16",), "mixed": ("NUM-3",), "module": ("INP-26",)}
+DTYPE_CLAUSES = {"NUM-1": ("float64", "float32"), "NUM-2": ("bfloat16", "float16")}
+REDUCING = {"SUP-8", "SUP-9", "SUP-10"}
+"""What per-anchor losses say nothing about."""
+ONLY = {
+    "GRD-6": ("temperature",),
+    "GRD-7": ("k1",),
+    "GRD-8": ("k2",),
+    "GRD-9": ("k1", "k2"),
+    "GRD-10": ("embeddings", "temperature", "k1", "k2"),
+    "GRD-11": ("embeddings", "temperature", "k1", "k2"),
+}
+"""The quantities in which a clause of the gradients shows; the others show in the embeddings."""
+
+
+def generate(metafunc: pytest.Metafunc, implementation: Implementation, vectors: VectorSet) -> None:
+    """Parametrise one test function by the names of its arguments and its marks."""
+    judges = metafunc.definition.get_closest_marker("judges")
+    chosen = metafunc.definition.get_closest_marker("chosen")
+    names = metafunc.fixturenames
+    if judges is not None and chosen is not None:
+        cases = list(_chosen(vectors, chosen.args, judges.args))
+        metafunc.parametrize(("vector", "dtype", "mode", "quantity"), cases)
+    elif judges is not None:
+        cases = list(_vectors(vectors, judges.args))
+        metafunc.parametrize(("vector", "dtype", "quantity"), cases)
+    if "reject" in names:
+        metafunc.parametrize("reject", list(_rejects(metafunc, vectors)))
+    if "loss" in names:
+        metafunc.parametrize("loss", LOSSES)
+    if "dtype" in names and judges is None:
+        needs = metafunc.definition.get_closest_marker("needs")
+        metafunc.parametrize("dtype", needs.kwargs.get("dtypes", DTYPES) if needs else DTYPES)
+    if "transform" in names:
+        metafunc.parametrize("transform", getattr(implementation, "transforms", ("none",)))
+
+
+def cited(vector: Vector, dtype: str, quantity: str) -> list[str]:
+    """Return the clauses that this quantity of this vector judges."""
+    kept = []
+    for clause in vector.clauses:
+        if dtype not in DTYPE_CLAUSES.get(clause, DTYPES):
+            continue
+        gradient = quantity not in ("loss", "per_anchor")
+        if clause.startswith("GRD-"):
+            if quantity in ONLY.get(clause, ("embeddings",)):
+                kept.append(clause)
+        elif quantity == "loss" or gradient or clause not in REDUCING:
+            kept.append(clause)
+    return [*kept, "NUM-15" if gradient else "NUM-14"]
+
+
+def needs_of(item: pytest.Item) -> Needs:
+    """Return what a collected test asks for: its marks, and what its parameters imply."""
+    wanted: dict[str, Any] = {}
+    for mark in item.iter_markers("needs"):
+        wanted = {**mark.kwargs, **wanted}
+    wanted.pop("dtypes", None)
+    parameters = parameters_of(item)
+    for name in ("loss", "dtype", "mode"):
+        if name in parameters:
+            wanted[name] = parameters[name]
+    vector, reject = parameters.get("vector"), parameters.get("reject")
+    if isinstance(vector, Vector):
+        wanted |= _vector_needs(vector, parameters["quantity"], wanted)
+    if isinstance(reject, Reject):
+        wanted["loss"] = reject.loss
+        if any(isinstance(v, dict) and "device" in v for v in reject.arguments.values()):
+            wanted["feature"] = "devices"
+    return Needs(**wanted)
+
+
+def parameters_of(item: pytest.Item) -> dict[str, Any]:
+    """Return what a collected test is parametrised with."""
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec is not None else {}
+
+
+def vector_of(item: pytest.Item) -> str | None:
+    """Return the id of the vector that a test judges, of either kind."""
+    parameters = parameters_of(item)
+    vector = parameters.get("vector", parameters.get("reject"))
+    return vector.id if isinstance(vector, (Vector, Reject)) else None
+
+
+def clauses_of(item: pytest.Item) -> tuple[str, ...]:
+    """Return the clauses that a test cites, without repetition."""
+    ids = [clause for mark in item.iter_markers("clause") for clause in mark.args]
+    return tuple(dict.fromkeys(ids))
+
+
+def _vector_needs(vector: Vector, quantity: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    parameters = {**DEFAULTS, **vector.parameters}
+    if quantity == "per_anchor":
+        parameters["reduction"] = "none"
+    views = vector.embeddings.ndim == 3
+    gradient = () if quantity in ("loss", "per_anchor") else (quantity,)
+    return {
+        "loss": vector.loss,
+        "parameters": parameters,
+        "views": views,
+        "flat": not views,
+        "unlabelled": vector.labels is None,
+        "gradient": wanted.get("gradient", ()) + gradient,
+    }
+
+
+def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
+    for vector in vectors.values:
+        for dtype in vector.dtypes:
+            for quantity in quantities:
+                redundant = quantity == "per_anchor" and _reduction(vector) == "none"
+                if quantity in vector.expected and not redundant:
+                    name = f"{vector.id}-{dtype}-{quantity}"
+                    mark = pytest.mark.clause(*cited(vector, dtype, quantity))
+                    yield pytest.param(vector, dtype, quantity, id=name, marks=mark)
+
+
+def _chosen(
+    vectors: VectorSet, modes: tuple[str, ...], quantities: tuple[str, ...]
+) -> Iterator[Any]:
+    for vector in _few(vectors):
+        for mode in modes:
+            for dtype in CHOSEN_DTYPES.get(mode, ("float32",)):
+                for quantity in quantities:
+                    name = f"{vector.id}-{dtype}-{mode}-{quantity}"
+                    mark = pytest.mark.clause(*MODE_CLAUSES[mode])
+                    yield pytest.param(vector, dtype, mode, quantity, id=name, marks=mark)
+
+
+def _few(vectors: VectorSet) -> Iterator[Vector]:
+    """Yield per loss the first ordinary vector of each reduction that serves every dtype."""
+    for loss in LOSSES:
+        for reduction in ("mean", "sum", "none"):
+            ordinary = (
+                vector
+                for vector in vectors.values
+                if (vector.loss, _reduction(vector)) == (loss, reduction)
+                and vector.dtypes == DTYPES
+                and vector.labels is not None
+                and not vector.quantity_flags
+            )
+            yield from [first for first in [next(ordinary, None)] if first is not None]
+
+
+def _reduction(vector: Vector) -> str:
+    return str(vector.parameters.get("reduction", DEFAULTS["reduction"]))
+
+
+def _rejects(metafunc: pytest.Metafunc, vectors: VectorSet) -> Iterator[Any]:
+    """Yield must-reject vectors with what they cite: the clauses of the text, or the others."""
+    tests_text = metafunc.definition.get_closest_marker("clause") is not None
+    about_text = {"INP-21", "INP-22"}
+    for reject in vectors.rejects:
+        cites = [name for name in reject.clauses if (name in about_text) == tests_text]
+        if cites:
+            yield pytest.param(reject, id=reject.id, marks=pytest.mark.clause(*cites))

@@ -1,0 +1,130 @@
+"""Writes what runs found: a table per target, a matrix of targets, JSON and Markdown."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tuned_contrastive.conformance.run import Result, environment
+from tuned_contrastive.conformance.verdict import AS_DECLARED, STATUSES
+from tuned_contrastive.spec.clauses import load_clauses
+from tuned_contrastive.spec.contract import SPEC_VERSION
+
+MARKS = {
+    "pass": "pass",
+    "fail": "FAIL",
+    "known": "known",
+    "not-applicable": "n/a",
+    "planned": "planned",
+    "error": "ERROR",
+}
+REASON_WIDTH = 60
+Entry = dict[str, Any]
+"""One target's part of the document, plain JSON."""
+
+
+def table(entry: Entry) -> str:
+    """Return the clauses of one target, line by line, with cases and worst share of the bound."""
+    lines = [f"{entry['target']}: TCL and SupCon, specification {SPEC_VERSION}", ""]
+    lines.append(f"{'clause':<8} {'status':<8} {'cases':>6} {'worst':>9}")
+    lines += [_row(clause) for clause in entry["clauses"]]
+    return "\n".join([*lines, "", summary(entry)])
+
+
+def summary(entry: Entry) -> str:
+    """Return how many clauses ended how, what that means, and the notes."""
+    ended = [clause["status"] for clause in entry["clauses"]]
+    counts = {status: ended.count(status) for status in STATUSES if status in ended}
+    told = ", ".join(f"{number} {MARKS[status]}" for status, number in counts.items())
+    verdict = "conforming" if entry["conforming"] else "not conforming"
+    if entry["partial"]:
+        verdict = "a part of the suite says nothing about conformance"
+    elif not entry["conforming"] and entry["as_declared"]:
+        verdict += ", exactly as declared"
+    notes = [f"  note: {note}" for note in entry["notes"]]
+    return "\n".join([f"{entry['target']}: {told}; {verdict}", *notes])
+
+
+def failures(result: Result, arguments: str, seed: int | None) -> str:
+    """Return every undeclared failure with the command that reproduces it."""
+    wrong = {clause.id for clause in result.clauses if clause.status not in AS_DECLARED}
+    lines = []
+    for record in result.failures:
+        if wrong.isdisjoint(record.clauses):
+            continue
+        with_seed = "" if seed is None else f" --seed {seed}"
+        lines += [
+            "",
+            f"{record.test} ({', '.join(record.clauses)})",
+            *(f"  {line}" for line in record.message.splitlines()),
+            f"  reproduce: python -m tuned_contrastive.conformance {arguments}{with_seed}"
+            f" --test '{record.test}'",
+        ]
+    return "\n".join(lines)
+
+
+def matrix(entries: Sequence[Entry]) -> str:
+    """Return clauses down, targets across."""
+    widths = [max(len(entry["target"]), 7) for entry in entries]
+    rows = [("clause", [entry["target"] for entry in entries]), *_marks(entries)]
+    return "\n".join(
+        f"{name:<8} " + " ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
+        for name, cells in rows
+    )
+
+
+def markdown(entries: Sequence[Entry]) -> str:
+    """Return the matrix as a Markdown table."""
+    lines = [f"| clause | {' | '.join(entry['target'] for entry in entries)} |"]
+    lines.append("|---" * (len(entries) + 1) + "|")
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in _marks(entries)]
+    return "\n".join([*lines, ""])
+
+
+def document(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return what ``--json`` writes; with one target its fields stand at top level, too."""
+    top: dict[str, Any] = {"spec_version": SPEC_VERSION, "environment": environment()}
+    if len(entries) == 1:
+        top |= {name: entries[0][name] for name in ("target", "conforming", "clauses")}
+    return {**top, "results": list(entries)}
+
+
+def entry_of(result: Result) -> Entry:
+    """Return one target's part of the document."""
+    return {
+        "target": result.target,
+        "conforming": result.conforming,
+        "as_declared": result.as_declared,
+        "partial": result.partial,
+        "notes": list(result.notes),
+        "vectors": len({record.vector for record in result.ran} - {None}),
+        "cases": len(result.ran),
+        "shares": {
+            dtype: {quantity: _number(share) for quantity, share in shares.items()}
+            for dtype, shares in result.shares.items()
+        },
+        "clauses": [
+            {**asdict(clause), "worst_ratio": _number(clause.worst_ratio)}
+            for clause in result.clauses
+        ],
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    """Return a number as JSON has it: an infinity is the string of the vectors."""
+    return "Infinity" if value is not None and math.isinf(value) else value
+
+
+def _row(clause: Mapping[str, Any]) -> str:
+    worst = "" if clause["worst_ratio"] is None else f"{float(clause['worst_ratio']):9.3g}"
+    reason = clause["reason"]
+    if clause["status"] in AS_DECLARED and len(reason) > REASON_WIDTH:
+        reason = reason[: REASON_WIDTH - 3] + "..."
+    start = f"{clause['id']:<8} {MARKS[clause['status']]:<8} {clause['cases'] or '':>6}"
+    return f"{start} {worst:>9}  {reason}".rstrip()
+
+
+def _marks(entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
+    """Return for every clause how it ended for each target, empty where it was not asked for."""
+    statuses = [{c["id"]: MARKS[c["status"]] for c in entry["clauses"]} for entry in entries]
+    return [(name, [status.get(name, "") for status in statuses]) for name in load_clauses()]

@@ -1,0 +1,191 @@
+"""Judges one implementation: `run(implementation)` returns a `Result`, in this process."""
+
+import os
+import platform
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tuned_contrastive.conformance.judging import Judge
+from tuned_contrastive.conformance.known import Deviation
+from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.records import Ran
+from tuned_contrastive.conformance.vectors import VectorSet, load_vectors
+from tuned_contrastive.conformance.verdict import (
+    AS_DECLARED,
+    CONFORMING,
+    ClauseResult,
+    judge_clauses,
+    missing_vectors,
+    with_error,
+)
+
+HERE = Path(__file__).resolve().parent
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found."""
+
+    target: str
+    clauses: tuple[ClauseResult, ...]
+    ran: tuple[Ran, ...]
+    notes: tuple[str, ...] = ()
+    partial: bool = False
+    """Whether only some clauses or tests were asked for: it then says nothing about conformance."""
+
+    @property
+    def status(self) -> dict[str, str]:
+        """The status of each clause by id."""
+        return {clause.id: clause.status for clause in self.clauses}
+
+    @property
+    def failures(self) -> tuple[Ran, ...]:
+        """The tests that did not pass, with the clauses they cite."""
+        return tuple(record for record in self.ran if record.status != "pass")
+
+    @property
+    def conforming(self) -> bool:
+        """Whether no clause is fail, known or error (CNF-5)."""
+        return not self.partial and all(c.status in CONFORMING for c in self.clauses)
+
+    @property
+    def as_declared(self) -> bool:
+        """Whether every clause passes or fails exactly as declared (CNF-3)."""
+        return all(clause.status in AS_DECLARED for clause in self.clauses)
+
+    @property
+    def shares(self) -> dict[str, dict[str, float]]:
+        """The worst share of the allowed error over the vectors, per dtype and quantity."""
+        worst: dict[str, dict[str, float]] = {}
+        for record in self.ran:
+            if record.share is not None and record.dtype and record.quantity:
+                row = worst.setdefault(record.dtype, {})
+                row[record.quantity] = max(row.get(record.quantity, 0.0), record.share)
+        return worst
+
+
+def run(
+    implementation: Implementation,
+    *,
+    target: str | None = None,
+    clauses: Collection[str] | None = None,
+    tests: Collection[str] | None = None,
+    seed: int | None = None,
+    declared: Sequence[Deviation] = (),
+    not_applicable: frozenset[str] | None = None,
+    vectors: VectorSet | None = None,
+    progress: Progress | None = None,
+    stop_at_first: bool = False,
+) -> Result:
+    """Run the suite on one implementation.
+
+    Parameters
+    ----------
+    implementation : Implementation
+    target : str, optional
+        What the report calls it; by default its name.
+    clauses, tests : collections of str, optional
+        Run only the tests that cite one of these clauses, or that have one of these names.
+    seed : int, optional
+        Draw the laws' examples from this seed instead of always the same.
+    declared : sequence of Deviation
+        Clauses that are known to fail.
+    not_applicable : frozenset of str, optional
+        The committed list of clauses that must be not applicable, for an own target.
+    vectors : VectorSet, optional
+        Other vectors than the frozen ones.
+    progress : callable, optional
+        Called with the name of each test that ended, how many have, and how many there are.
+    stop_at_first : bool
+        Stop at the first test that fails.
+
+    Returns
+    -------
+    Result
+    """
+    judge = Judge(
+        implementation,
+        vectors or load_vectors(),
+        clauses=None if clauses is None else frozenset(clauses),
+        tests=None if tests is None else frozenset(tests),
+        seed=seed,
+        progress=progress,
+    )
+    with _own_environment():
+        code = pytest.main(_arguments(stop_at_first), plugins=[judge])
+    if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
+    partial = clauses is not None or tests is not None or stop_at_first
+    return conclude(judge, target or implementation.name, declared, not_applicable, partial=partial)
+
+
+def conclude(
+    judge: Judge,
+    target: str,
+    declared: Sequence[Deviation] = (),
+    not_applicable: frozenset[str] | None = None,
+    *,
+    partial: bool = False,
+) -> Result:
+    """Return the result of what a judge recorded."""
+    records = judge.records
+    reason = "; ".join(records.broken)
+    results = judge_clauses(records, declared, not_applicable, partial=partial)
+    if not partial:
+        reason = reason or missing_vectors(records, judge.vectors)
+    elif not reason:
+        results = _touched(results, judge)
+    results = with_error(results, "CNF-1", reason) if reason else results
+    notes = tuple(getattr(judge.subject, "notes", ()))
+    return Result(target, results, tuple(records.ran), notes, partial)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that a report names."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("tuned-contrastive", "numpy", "torch", "tensorflow", "jax", "hypothesis"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _touched(results: Sequence[ClauseResult], judge: Judge) -> tuple[ClauseResult, ...]:
+    """Keep the clauses that a partial run judged; what it did not run cannot be stale."""
+    records = judge.records
+    cited = {name for record in records.ran for name in record.clauses}
+    cited |= {name for record in records.not_applicable for name in record.clauses}
+    asked = cited if judge.clauses is None else cited & judge.clauses
+    return tuple(result for result in results if result.id in asked)
+
+
+def _arguments(stop_at_first: bool) -> list[str]:
+    """Return pytest's arguments: nothing of the place it is started from has a say."""
+    return [
+        str(HERE / "suite"),
+        f"--config-file={HERE / 'suite.toml'}",
+        f"--rootdir={HERE}",
+        *(["--exitfirst"] if stop_at_first else []),
+    ]
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Hide the user's pytest options and plugins from the run."""
+    changed = {"PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ""}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,177 @@
+"""The rooms and their doors: who imports whom, what is packaged, what cites what."""
+
+import ast
+import inspect
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tuned_contrastive import reference
+from tuned_contrastive.conformance.parametrise import MODE_CLAUSES
+from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.spec import contract
+from tuned_contrastive.spec.clauses import PLANNED, load_clauses
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("spec", "reference", "backends", "conformance")
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+BACKENDS = sorted(path.name for path in (ROOT / "backends").iterdir() if (path / "losses.py").exists())
+FRAMEWORKS = {"torch", "tensorflow", "jax", "keras"}
+OWN = "tuned_contrastive"
+DOORS = {
+    "spec": set(),
+    "reference": {"spec", "numpy", "mpmath", "sklearn"},
+    "conformance": {"spec", "reference", "numpy", "pytest", "hypothesis"},
+}
+PUBLIC = ("supcon_loss", "tcl_loss")
+
+
+def imports(path: Path) -> set[str]:
+    """Return what a file imports: our rooms (a backend as backends.X), other packages by name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == OWN else [base]
+        for name in names:
+            parts = name.split(".")
+            own = ".".join(parts[1:3]) if parts[1:2] == ["backends"] else "".join(parts[1:2])
+            found.add(own if parts[0] == OWN else parts[0])
+    return found - set(sys.stdlib_module_names)
+
+
+def room(path: Path) -> str:
+    """Return the folder below the root that a file is in."""
+    return path.relative_to(ROOT).parts[0]
+
+
+def signature(path: Path, name: str) -> str:
+    """Return a function's parameters and defaults as text, without importing its framework."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            plain = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            values = [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+            return f"{[a.arg for a in plain]} {[ast.unparse(value) for value in values]}"
+    raise LookupError(f"{path} must define {name}")
+
+
+def cited() -> Iterator[str]:
+    """Yield every clause that a test or a vector cites."""
+    for path in (ROOT / "conformance").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.clause":
+                yield from (ast.literal_eval(arg) for arg in node.args if _is_text(arg))
+    for clauses in MODE_CLAUSES.values():
+        yield from clauses
+    vectors = load_vectors()
+    for vector in (*vectors.values, *vectors.rejects):
+        yield from vector.clauses
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if room(p) in ("spec", "reference")])
+def test_spec_and_reference_import_downwards(path: Path) -> None:
+    assert imports(path) - {room(path)} <= DOORS[room(path)]
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if room(p) == "backends"])
+def test_backend_imports_its_framework_and_the_spec(path: Path) -> None:
+    name = path.relative_to(ROOT).parts[1]
+    assert imports(path) <= {name, f"backends.{name}", "numpy", "spec"}
+
+
+SUITE = [
+    path
+    for path in SOURCES
+    if room(path) == "conformance"
+    and path.relative_to(ROOT).parts[1] not in ("adapters", "mutants", "selftest")
+]
+
+
+@pytest.mark.parametrize("path", SUITE)
+def test_suite_imports_no_backend(path: Path) -> None:
+    assert imports(path) - {"conformance"} <= DOORS["conformance"]
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_imports_are_absolute(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend_has_the_reference_signature(backend: str, name: str) -> None:
+    expected = signature(ROOT / "reference" / "losses.py", name)
+    assert signature(ROOT / "backends" / backend / "losses.py", name) == expected
+
+
+@pytest.mark.clause("INP-1")
+def test_reference_has_the_spec_signature() -> None:
+    parameters = inspect.signature(reference.supcon_loss).parameters.values()
+    given = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert given == {"temperature": 0.1, "normalize": True, "reduction": "mean"}
+    assert list(given) == ["temperature", "normalize", "reduction"]
+
+
+@pytest.mark.clause("INP-2")
+def test_reference_has_the_spec_signature_of_tcl() -> None:
+    parameters = inspect.signature(reference.tcl_loss).parameters.values()
+    given = [(p.name, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY]
+    weights = [("k1", 5000.0), ("k2", 1.0)]
+    assert given == [("temperature", 0.1), *weights, ("normalize", True), ("reduction", "mean")]
+
+
+@pytest.mark.clause("INP-24")
+def test_no_parameter_has_a_reserved_name() -> None:
+    taken = set(inspect.signature(reference.tcl_loss).parameters)
+    assert not taken & set(contract.RESERVED)
+
+
+def test_every_package_is_packaged() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {path.parent for path in SOURCES if path.name == "__init__.py"}
+    expected = {".".join((OWN, *folder.relative_to(ROOT).parts)) for folder in folders}
+    assert set(settings["tool"]["setuptools"]["packages"]) == expected
+    assert not (ROOT / "__init__.py").exists()
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    assert {path.parent for path in SOURCES if not (path.parent / "__init__.py").exists()} == set()
+
+
+def test_every_clause_is_cited() -> None:
+    assert set(load_clauses()) - set(PLANNED) - set(cited()) == set()
+
+
+def test_every_citation_is_a_clause() -> None:
+    assert set(cited()) - set(load_clauses()) == set()
+
+
+def test_planned_clauses_are_cited_nowhere() -> None:
+    assert set(PLANNED) & set(cited()) == set()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend_loads_no_other_framework(backend: str) -> None:
+    program = f"import sys, %s; print(*sorted({FRAMEWORKS} & set(sys.modules)))"
+    bare, ours = (
+        subprocess.run(
+            [sys.executable, "-c", program % name], capture_output=True, text=True, check=True
+        ).stdout
+        for name in (backend, f"{OWN}.backends.{backend}")
+    )
+    assert ours == bare
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_file_opens_with_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

@@ -1,0 +1,157 @@
+"""Shapes, labels, defaults and arguments (INP-1 to INP-8, INP-25, NUM-12)."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuned_contrastive.conformance.judging import Accept
+from tuned_contrastive.conformance.protocol import Implementation, WithLabelKinds
+from tuned_contrastive.conformance.suite.calls import Call, loss_share, ones, sample
+
+DEFAULTS: dict[str, Any] = {"temperature": 0.1, "normalize": True, "reduction": "mean"}
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+CLASSES = np.array([1, 0, 1, 2, 2, 0])
+BEYOND_32_BITS = np.array([1, 2**32 + 1, 1, 2**53, 2**53 + 1, 2**32 + 1])
+BEYOND_31_BITS = np.array([1, 2**63 + 1, 1, 2**63, 2**64 - 1, 2**63 + 1], dtype=np.uint64)
+PLAIN: dict[str, Any] = {"temperature": 0.5, "normalize": True, "reduction": "mean"}
+
+
+@pytest.mark.clause("INP-1")
+@pytest.mark.needs(loss="supcon", feature="defaults")
+def test_defaults_of_supcon(implementation: Implementation, dtype: str) -> None:
+    call = Call("supcon", sample("supcon").embeddings, CLASSES)
+    got = implementation.loss(call.case(dtype)).loss
+    same = implementation.loss(call.with_parameters(**DEFAULTS).case(dtype))
+    assert np.array_equal(got, same.loss)
+
+
+@pytest.mark.clause("INP-2")
+@pytest.mark.needs(loss="tcl", feature="defaults")
+def test_defaults_of_tcl(implementation: Implementation, dtype: str) -> None:
+    call = Call("tcl", sample("tcl").embeddings, CLASSES)
+    got = implementation.loss(call.case(dtype)).loss
+    same = implementation.loss(call.with_parameters(**DEFAULTS, k1=5000.0, k2=1.0).case(dtype))
+    assert np.array_equal(got, same.loss)
+
+
+@pytest.mark.clause("INP-3")
+@pytest.mark.needs(flat=True, parameters=PLAIN)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (9, 3)])
+def test_every_shape_of_rows(
+    implementation: Implementation, loss: str, dtype: str, shape: tuple[int, int], accept: Accept
+) -> None:
+    call = sample(loss, *shape, **PLAIN)
+    accept(loss_share(implementation.loss(call.case(dtype)).loss, call.exact().loss, call, dtype))
+
+
+@pytest.mark.clause("INP-4")
+@pytest.mark.needs(views=True, flat=True, parameters=PLAIN)
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_views_are_rows_in_row_major_order(
+    implementation: Implementation, loss: str, dtype: str, views: int, accept: Accept
+) -> None:
+    rows = sample(loss, 4 * views, 3, **PLAIN)
+    labels = np.array([5, 2, 5, 2])
+    folded = rows.with_rows(rows.embeddings.reshape(4, views, 3), labels)
+    flat = rows.with_rows(rows.embeddings, labels.repeat(views))
+    got = implementation.loss(folded.case(dtype)).loss
+    accept(loss_share(got, implementation.loss(flat.case(dtype)).loss, flat, dtype))
+
+
+@pytest.mark.clause("INP-5")
+@pytest.mark.needs(parameters=PLAIN)
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_integer_labels_of_every_width(
+    implementation: Implementation, loss: str, dtype: str, kind: str, accept: Accept
+) -> None:
+    call = sample(loss, **PLAIN)
+    extremes = np.array([np.iinfo(kind).max, np.iinfo(kind).min, 1], dtype=kind)
+    got = implementation.loss(call.with_rows(call.embeddings, extremes[CLASSES]).case(dtype)).loss
+    same = call.with_rows(call.embeddings, CLASSES)
+    accept(loss_share(got, same.exact().loss, same, dtype))
+
+
+@pytest.mark.clause("INP-5")
+@pytest.mark.needs(parameters=PLAIN)
+def test_boolean_labels(
+    implementation: Implementation, loss: str, dtype: str, accept: Accept
+) -> None:
+    call = sample(loss, **PLAIN)
+    got = implementation.loss(call.with_rows(call.embeddings, CLASSES > 0).case(dtype)).loss
+    same = call.with_rows(call.embeddings, (CLASSES > 0).astype(np.int64))
+    accept(loss_share(got, same.exact().loss, same, dtype))
+
+
+@pytest.mark.clause("INP-6")
+@pytest.mark.needs(feature="native-labels", parameters=PLAIN)
+@pytest.mark.parametrize("kind", ["array", "numpy", "list"])
+@pytest.mark.parametrize("labels", [CLASSES, CLASSES > 0, CLASSES - 1], ids=["int", "bool", "neg"])
+def test_labels_of_every_kind(
+    implementation: WithLabelKinds,
+    loss: str,
+    dtype: str,
+    kind: str,
+    labels: np.typing.NDArray[np.int64],
+    accept: Accept,
+) -> None:
+    call = sample(loss, **PLAIN)
+    call = call.with_rows(call.embeddings, labels)
+    got = implementation.loss_with_labels_as(kind, call.case(dtype)).loss
+    accept(loss_share(got, call.exact().loss, call, dtype))
+
+
+@pytest.mark.clause("INP-7")
+@pytest.mark.needs(parameters=PLAIN)
+@pytest.mark.parametrize("labels", [BEYOND_32_BITS, BEYOND_31_BITS], ids=["int64", "uint64"])
+def test_labels_of_64_bits_are_not_merged(
+    implementation: Implementation,
+    loss: str,
+    dtype: str,
+    labels: np.typing.NDArray[np.int64],
+    accept: Accept,
+) -> None:
+    call = sample(loss, **PLAIN)
+    got = implementation.loss(call.with_rows(call.embeddings, labels).case(dtype)).loss
+    same = call.with_rows(call.embeddings, np.array([0, 1, 0, 2, 3, 1]))
+    accept(loss_share(got, same.exact().loss, same, dtype))
+
+
+@pytest.mark.clause("INP-8")
+@pytest.mark.needs(views=True, unlabelled=True, parameters=PLAIN)
+@pytest.mark.parametrize("views", [2, 3])
+def test_without_labels_every_sample_is_a_class(
+    implementation: Implementation, loss: str, dtype: str, views: int, accept: Accept
+) -> None:
+    rows = sample(loss, 4 * views, 3, **PLAIN)
+    folded = Call(loss, rows.embeddings.reshape(4, views, 3), None, rows.parameters)
+    flat = rows.with_rows(rows.embeddings, np.arange(4).repeat(views))
+    accept(loss_share(implementation.loss(folded.case(dtype)).loss, flat.exact().loss, flat, dtype))
+
+
+@pytest.mark.clause("INP-25")
+@pytest.mark.needs(gradient=("embeddings",), parameters=PLAIN)
+def test_arguments_stay_as_they_were(implementation: Implementation, loss: str, dtype: str) -> None:
+    call = sample(loss, **PLAIN)
+    case, copy = call.case(dtype), call.embeddings.copy()
+    implementation.loss(case)
+    implementation.gradients(case, ones(call))
+    assert np.array_equal(case.embeddings, copy)
+    assert np.array_equal(np.asarray(case.labels), sample(loss).labels)
+    assert case.parameters == PLAIN
+
+
+@pytest.mark.clause("NUM-12")
+@pytest.mark.needs(parameters={"reduction": "none", "temperature": 0.5})
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 3, 5])
+def test_non_finite_number_makes_every_anchor_nan(
+    implementation: Implementation, loss: str, dtype: str, wrong: float, row: int
+) -> None:
+    call = sample(loss, temperature=0.5, reduction="none")
+    labels = np.array([0, 0, 0, 1, 2, 2])  # row 3 is no anchor
+    embeddings = call.embeddings.copy()
+    embeddings[row, 1] = wrong
+    got = implementation.loss(call.with_rows(embeddings, labels).case(dtype)).loss
+    assert np.isnan(got).tolist() == [True, True, True, False, True, True]
+    assert got[3] == 0

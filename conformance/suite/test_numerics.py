@@ -1,0 +1,75 @@
+"""Dtypes, precision and determinism (NUM-1 to NUM-4, NUM-13)."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuned_contrastive.conformance.judging import Accept
+from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.suite.calls import (
+    gradient_share,
+    gradients,
+    loss_share,
+    ones,
+    sample,
+)
+
+PLAIN: dict[str, Any] = {"temperature": 0.5, "normalize": True, "reduction": "mean"}
+HALF_AS_FLOAT32 = {"float64": "float64", "float32": "float32", "bfloat16": "float32"}
+HALF_AS_FLOAT32["float16"] = "float32"
+
+
+@pytest.mark.clause("NUM-1")
+@pytest.mark.needs(dtypes=("float64", "float32"), gradient=("embeddings",), parameters=PLAIN)
+def test_full_dtypes_come_back(implementation: Implementation, loss: str, dtype: str) -> None:
+    call = sample(loss, **PLAIN)
+    outcome = implementation.gradients(call.case(dtype), ones(call))
+    assert (outcome.loss_dtype, outcome.gradient_dtype) == (dtype, dtype)
+
+
+@pytest.mark.clause("NUM-2")
+@pytest.mark.needs(dtypes=("bfloat16", "float16"), gradient=("embeddings",), parameters=PLAIN)
+def test_half_dtypes_compute_in_float32(
+    implementation: Implementation, loss: str, dtype: str
+) -> None:
+    call = sample(loss, **PLAIN)
+    outcome = implementation.gradients(call.case(dtype), ones(call))
+    assert (outcome.loss_dtype, outcome.gradient_dtype) == ("float32", dtype)
+
+
+@pytest.mark.clause("NUM-3")
+@pytest.mark.needs(
+    mode="mixed", feature="mixed-precision", gradient=("embeddings",), parameters=PLAIN
+)
+def test_mixed_precision_computes_in_full(
+    implementation: Implementation, loss: str, dtype: str, accept: Accept
+) -> None:
+    call = sample(loss, **PLAIN)
+    outcome = implementation.gradients(call.case(dtype, mode="mixed"), ones(call))
+    assert outcome.loss_dtype == HALF_AS_FLOAT32[dtype]
+    accept(loss_share(outcome.loss, call.exact().loss, call, dtype, calls=1), "the loss")
+
+
+@pytest.mark.clause("NUM-4")
+@pytest.mark.needs(dtypes=("float64", "float32"), gradient=("embeddings",), parameters=PLAIN)
+def test_products_use_every_digit(
+    implementation: Implementation, loss: str, dtype: str, accept: Accept
+) -> None:
+    digits = {"float64": 52, "float32": 23}[dtype]
+    n, d = np.indices((24, 40))
+    call = sample(loss, 24, 40, **PLAIN)
+    fine = ((11 * n * n + 29 * d + 17 * n * d) % 97 - 48) * 2.0 ** (3 - digits)
+    call = call.with_rows(call.embeddings + fine)
+    (got, rows), exact = gradients(implementation, call, dtype), call.exact()
+    accept(loss_share(got, exact.loss, call, dtype, calls=1), "the loss")
+    accept(gradient_share(rows, exact.embeddings, call.bounds()["embeddings"], dtype), "a row")
+
+
+@pytest.mark.clause("NUM-13")
+@pytest.mark.needs(gradient=("embeddings",), parameters=PLAIN)
+def test_same_bits_twice(implementation: Implementation, loss: str, dtype: str) -> None:
+    call = sample(loss, 45, 7, **PLAIN)
+    first, again = gradients(implementation, call, dtype), gradients(implementation, call, dtype)
+    assert first[0].tobytes() == again[0].tobytes()
+    assert first[1].tobytes() == again[1].tobytes()

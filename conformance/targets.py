@@ -1,0 +1,128 @@
+"""Finds what a target names: an own backend, a known library, or anyone's object."""
+
+import importlib
+import importlib.util
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.spec.clauses import load_clauses
+
+OWN = {"numpy": "numpy", "torch": "torch", "tensorflow": "tensorflow", "jax": "jax"}
+"""Our own targets, and the package that each of them needs."""
+
+THIRD_PARTY = {"pytorch_metric_learning": "pytorch_metric_learning"}
+ADAPTERS = "tuned_contrastive.conformance.adapters"
+INSTALL = {
+    "torch": "tuned-contrastive[torch]",
+    "tensorflow": "tuned-contrastive[tensorflow]",
+    "jax": "tuned-contrastive[jax]",
+    "pytorch_metric_learning": "pytorch-metric-learning",
+}
+
+
+class TargetError(Exception):
+    """A target that is unknown, cannot be loaded, or whose framework is not installed."""
+
+
+def known_targets() -> tuple[str, ...]:
+    """Return the targets that have a name, installed or not."""
+    return tuple(name for name in (*OWN, *THIRD_PARTY) if _exists(f"{ADAPTERS}.{name}"))
+
+
+def installed_targets() -> tuple[str, ...]:
+    """Return the targets with a name that can be judged on this machine."""
+    return tuple(name for name in known_targets() if not missing_package(name))
+
+
+def missing_package(target: str) -> str:
+    """Return the sentence that says what to install for a named target; empty if nothing."""
+    package = {**OWN, **THIRD_PARTY}.get(target, "")
+    if not package or _exists(package):
+        return ""
+    return f"{package} is not installed: pip install '{INSTALL[package]}'"
+
+
+def load_target(target: str) -> Implementation:
+    """Return the implementation that a target names; TargetError where there is none."""
+    if target in known_targets():
+        if missing_package(target):
+            raise TargetError(missing_package(target))
+        found = importlib.import_module(f"{ADAPTERS}.{target}").implementation
+    else:
+        found = load_attribute(target)
+    if isinstance(found, type) and hasattr(found, "capabilities"):
+        found = found()
+    if not isinstance(found, Implementation):
+        raise TargetError(
+            f"{target} must be an object with name, capabilities, loss and gradients, or a bare "
+            "loss named by --framework and --losses"
+        )
+    return found
+
+
+def load_attribute(target: str) -> Any:
+    """Return what `package.module:attribute` or `path/file.py:attribute` names."""
+    place, _, attribute = target.rpartition(":")
+    if not place or not attribute:
+        known = ", ".join((*known_targets(), "all"))
+        raise TargetError(
+            f"{target!r} is no target: known are {known}, package.module:attribute and "
+            "path/file.py:attribute"
+        )
+    module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    for name in attribute.split("."):
+        if not hasattr(module, name):
+            raise TargetError(f"{place} has no attribute {attribute!r}")
+        module = getattr(module, name)
+    return module
+
+
+def committed_not_applicable(target: str) -> frozenset[str] | None:
+    """Return the clauses that must be not applicable to an own target, None for any other.
+
+    ValueError for a clause that does not exist or an unknown field.
+    """
+    if target not in OWN:
+        return None
+    text = Path(__file__).with_name("expected.toml").read_text(encoding="utf-8")
+    clauses: set[str] = set()
+    for entry in tomllib.loads(text).get(target, ()):
+        if set(entry) != {"clauses", "reason"} or not set(entry["clauses"]) <= set(load_clauses()):
+            raise ValueError(
+                f"expected.toml must have clauses of the spec and a reason, got {entry}"
+            )
+        clauses |= set(entry["clauses"])
+    return frozenset(clauses)
+
+
+def _file(path: Path) -> Any:
+    if not path.is_file():
+        raise TargetError(f"{path} is no file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TargetError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise TargetError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _exists(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,140 @@
+"""Turns what happened in a run into one status per clause (CNF-1 to CNF-5)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tuned_contrastive.conformance.applicability import NOT_RUN
+from tuned_contrastive.conformance.known import Deviation
+from tuned_contrastive.conformance.records import Ran, Records
+from tuned_contrastive.conformance.vectors import VectorSet
+from tuned_contrastive.spec.clauses import PLANNED, SUITE, load_clauses
+
+PASS, FAIL, KNOWN, ERROR = "pass", "fail", "known", "error"
+NOT_APPLICABLE, STATUS_PLANNED = "not-applicable", "planned"
+STATUSES = (PASS, FAIL, KNOWN, NOT_APPLICABLE, STATUS_PLANNED, ERROR)
+AS_DECLARED = (PASS, KNOWN, NOT_APPLICABLE, STATUS_PLANNED)
+CONFORMING = (PASS, NOT_APPLICABLE, STATUS_PLANNED)
+
+
+@dataclass(frozen=True)
+class ClauseResult:
+    """How one clause ended; `worst_ratio` is the largest share of the allowed error, or None."""
+
+    id: str
+    status: str
+    cases: int = 0
+    worst_ratio: float | None = None
+    reason: str = ""
+
+
+def judge_clauses(
+    records: Records,
+    declared: Sequence[Deviation] = (),
+    not_applicable: frozenset[str] | None = None,
+    *,
+    partial: bool = False,
+) -> tuple[ClauseResult, ...]:
+    """Return one result per clause of the spec, in the document's order.
+
+    `declared` are the known deviations; `not_applicable` is the committed list of an own target,
+    None for others. A partial run is held neither to that list nor to stale declarations.
+    """
+    results = (_clause(name, records) for name in load_clauses())
+    held = (_hold_to_declarations(result, records, declared, partial) for result in results)
+    return tuple(_hold_to_list(result, None if partial else not_applicable) for result in held)
+
+
+def missing_vectors(records: Records, vectors: VectorSet) -> str:
+    """Return what CNF-1 asks about: vectors that apply and did not run; empty if there are none."""
+    executed = {record.test for record in records.ran if record.status != ERROR}
+    short = sorted(set(records.planned) - executed)
+    seen = {record.vector for record in records.ran}
+    seen |= {record.vector for record in records.not_applicable}
+    absent = sorted(vectors.declared - seen)
+    if absent:
+        return f"{len(absent)} of {len(vectors.declared)} vectors never ran, {absent[0]} first"
+    if short:
+        return f"{len(short)} of {len(records.planned)} cases never ran, {short[0]} first"
+    if not any(record.vector is not None for record in records.ran):
+        return "no vector ran"
+    return ""
+
+
+def with_error(
+    results: Iterable[ClauseResult], clause: str, reason: str
+) -> tuple[ClauseResult, ...]:
+    """Return the results with one clause turned into an error."""
+    return tuple(
+        replace(result, status=ERROR, reason=reason) if result.id == clause else result
+        for result in results
+    )
+
+
+def _clause(name: str, records: Records) -> ClauseResult:
+    if name in PLANNED:
+        return ClauseResult(name, STATUS_PLANNED, reason="its subject comes in a later version")
+    if name in SUITE:
+        reason = "about the suite, tested by its own self-test"
+        return ClauseResult(name, NOT_APPLICABLE, reason=reason)
+    ran = [record for record in records.ran if name in record.clauses]
+    if ran:
+        return _judged(name, ran)
+    left_out = [record.reason for record in records.not_applicable if name in record.clauses]
+    if left_out:
+        return ClauseResult(name, NOT_APPLICABLE, reason=min(left_out, key=_vagueness))
+    return ClauseResult(name, ERROR, reason="no test cites it")
+
+
+def _vagueness(reason: str) -> tuple[bool, bool]:
+    """Order reasons: what cannot run on this machine first, a dtype that is not claimed last."""
+    return (not reason.startswith(NOT_RUN), "dtype" in reason)
+
+
+def _judged(name: str, ran: Sequence[Ran]) -> ClauseResult:
+    shares = [record.share for record in ran if record.share is not None]
+    bad = [record for record in ran if record.status == ERROR] or [
+        record for record in ran if record.status == FAIL
+    ]
+    first = f"{len(bad)} of {len(ran)} cases, {bad[0].test} first" if bad else ""
+    return ClauseResult(
+        name, bad[0].status if bad else PASS, len(ran), max(shares, default=None), first
+    )
+
+
+def _hold_to_declarations(
+    result: ClauseResult, records: Records, declared: Sequence[Deviation], partial: bool
+) -> ClauseResult:
+    """Turn a declared failure into `known`, a stale declaration into `fail`."""
+    about = [deviation for deviation in declared if result.id in deviation.clauses]
+    if result.status == ERROR or not about:
+        return result
+    cites = (record for record in records.ran if result.id in record.clauses)
+    failed = [record for record in cites if record.status == FAIL]
+    undeclared = [r for r in failed if not any(_names(deviation, r) for deviation in about)]
+    if undeclared:
+        reason = f"{len(undeclared)} undeclared failures, {undeclared[0].test} first"
+        return replace(result, reason=reason)
+    stale = [d for d in about if not any(_names(d, record) for record in failed)]
+    if partial and not failed:
+        return result
+    if stale and not partial:
+        reason = f"the declaration of {stale[0].code} is stale: the clause no longer fails so"
+        return replace(result, status=FAIL, reason=reason)
+    reason = "; ".join(dict.fromkeys(f"{d.code}: {d.reason}" for d in about))
+    return replace(result, status=KNOWN, reason=reason)
+
+
+def _names(deviation: Deviation, record: Ran) -> bool:
+    """Return whether a deviation names a case, by its vector or by its test."""
+    return not deviation.cases.isdisjoint({record.vector, record.test.partition("[")[0]})
+
+
+def _hold_to_list(result: ClauseResult, listed: frozenset[str] | None) -> ClauseResult:
+    if listed is None or result.id in SUITE or result.reason.startswith(NOT_RUN):
+        return result
+    if result.status == NOT_APPLICABLE and result.id not in listed:
+        reason = f"not in the committed list of not-applicable clauses: {result.reason}"
+        return replace(result, status=ERROR, reason=reason)
+    if result.status != NOT_APPLICABLE and result.id in listed:
+        return replace(result, status=ERROR, reason="listed as not applicable, but it was judged")
+    return result
