@@ -1,1 +1,1 @@
-"""The conformance suite: is the specification true of this implementation?"""
+"""The conformance suite: tells whether the specification is true of an implementation."""

@@ -17,6 +17,7 @@ from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.targets import (
+    OWN,
     TargetError,
     committed_not_applicable,
     installed_targets,
@@ -46,6 +47,7 @@ def judge_one(options: argparse.Namespace) -> int:
         declared=load_deviations(target) if named else (),
         not_applicable=committed_not_applicable(target) if named else None,
         progress=Progress(target),
+        warnings_are_errors=target in OWN,
     )
     if result.partial and not result.ran:
         raise TargetError("no test of that name or clause applies to the target")

@@ -114,7 +114,10 @@ class WithSecondDerivatives(Protocol):
     """Feature "second-derivatives"."""
 
     def hessian_vector_product(self, case: Case, direction: Mapping[str, Float64]) -> Outcome:
-        """Return H v of the reduced loss; `direction` has embeddings, temperature and, for TCL, k1, k2."""
+        """Return H v of the reduced loss.
+
+        `direction` has embeddings, temperature and, for TCL, k1 and k2.
+        """
         ...
 
 
@@ -130,7 +133,7 @@ class WithLabelKinds(Protocol):
     """Feature "native-labels"."""
 
     def loss_with_labels_as(self, kind: str, case: Case) -> Outcome:
-        """Return the loss with labels handed over as "array" (the framework's), "numpy" or "list"."""
+        """Return the loss with labels as "array" (the framework's), "numpy" or "list"."""
         ...
 
 

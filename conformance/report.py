@@ -19,6 +19,7 @@ MARKS = {
     "error": "ERROR",
 }
 REASON_WIDTH = 60
+TOLD_FAILURES = 12
 Entry = dict[str, Any]
 """One target's part of the document, plain JSON."""
 
@@ -46,13 +47,12 @@ def summary(entry: Entry) -> str:
 
 
 def failures(result: Result, arguments: str, seed: int | None) -> str:
-    """Return every undeclared failure with the command that reproduces it."""
+    """Return the first undeclared failures, each with the command that reproduces it."""
     wrong = {clause.id for clause in result.clauses if clause.status not in AS_DECLARED}
+    found = [record for record in result.failures if not wrong.isdisjoint(record.clauses)]
+    with_seed = "" if seed is None else f" --seed {seed}"
     lines = []
-    for record in result.failures:
-        if wrong.isdisjoint(record.clauses):
-            continue
-        with_seed = "" if seed is None else f" --seed {seed}"
+    for record in found[:TOLD_FAILURES]:
         lines += [
             "",
             f"{record.test} ({', '.join(record.clauses)})",
@@ -60,7 +60,8 @@ def failures(result: Result, arguments: str, seed: int | None) -> str:
             f"  reproduce: python -m tuned_contrastive.conformance {arguments}{with_seed}"
             f" --test '{record.test}'",
         ]
-    return "\n".join(lines)
+    more = len(found) - TOLD_FAILURES
+    return "\n".join([*lines, *([f"\n{more} more tests failed"] if more > 0 else [])])
 
 
 def matrix(entries: Sequence[Entry]) -> str:

@@ -82,6 +82,7 @@ def run(
     vectors: VectorSet | None = None,
     progress: Progress | None = None,
     stop_at_first: bool = False,
+    warnings_are_errors: bool = False,
 ) -> Result:
     """Run the suite on one implementation.
 
@@ -104,6 +105,8 @@ def run(
         Called with the name of each test that ended, how many have, and how many there are.
     stop_at_first : bool
         Stop at the first test that fails.
+    warnings_are_errors : bool
+        Whether a warning fails a test, as for our own targets.
 
     Returns
     -------
@@ -118,7 +121,7 @@ def run(
         progress=progress,
     )
     with _own_environment():
-        code = pytest.main(_arguments(stop_at_first), plugins=[judge])
+        code = pytest.main(_arguments(stop_at_first, warnings_are_errors), plugins=[judge])
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
     partial = clauses is not None or tests is not None or stop_at_first
@@ -166,13 +169,14 @@ def _touched(results: Sequence[ClauseResult], judge: Judge) -> tuple[ClauseResul
     return tuple(result for result in results if result.id in asked)
 
 
-def _arguments(stop_at_first: bool) -> list[str]:
+def _arguments(stop_at_first: bool, warnings_are_errors: bool) -> list[str]:
     """Return pytest's arguments: nothing of the place it is started from has a say."""
     return [
         str(HERE / "suite"),
         f"--config-file={HERE / 'suite.toml'}",
         f"--rootdir={HERE}",
         *(["--exitfirst"] if stop_at_first else []),
+        *(["-W", "error"] if warnings_are_errors else []),
     ]
 
 

@@ -7,6 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tuned_contrastive.conformance.adapters.signature import (
+    fixed_parameters,
+    notes,
+    read_signatures,
+    refuse_unknown,
+)
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
     Capabilities,
@@ -19,8 +25,6 @@ from tuned_contrastive.conformance.targets import TargetError
 from tuned_contrastive.spec import contract
 
 DTYPES = {"torch": ("float64", "float32"), "numpy": ("float64",)}
-UNKNOWN = None
-"""The value of a parameter that an implementation lacks."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ def bare_implementation(
     dtypes : tuple of str
         What to judge; float64 and float32 for torch, float64 for NumPy if empty.
     """
-    constructor, call = _signatures(target)
-    fixed = _fixed(loss, {**constructor, **call}, set_to or {}, assume)
-    _refuse_unknown({**constructor, **call}, set_to or {})
+    constructor, call = read_signatures(target)
+    fixed = fixed_parameters(loss, {**constructor, **call}, set_to or {}, assume)
+    refuse_unknown({**constructor, **call}, set_to or {})
     labels = list(call.values())[1]
     claims = Capabilities(
         losses=frozenset({loss}),
@@ -114,7 +118,7 @@ def bare_implementation(
         views,
         device,
         claims,
-        _notes(fixed, set_to or {}, framework, assume),
+        notes(fixed, set_to or {}, framework, assume),
     )
     return _adapter(framework, bare)
 
@@ -153,76 +157,6 @@ class BareNumpy:
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Refuse: a bare NumPy function has no gradients."""
         raise NotImplementedError(f"{self.name} offers no gradients")
-
-
-Parameters = dict[str, inspect.Parameter]
-
-
-def _signatures(target: Any) -> tuple[Parameters, Parameters]:
-    """Return the named parameters of the constructor and of the call."""
-    if not callable(target):
-        raise TargetError(f"a bare target must be a function or a class, got {target!r}")
-    constructor: Parameters = {}
-    called = getattr(target, "forward", target)
-    try:
-        if inspect.isclass(target):
-            constructor = _named(inspect.signature(target))
-            called = getattr(target, "forward", target.__call__)
-        call = _named(inspect.signature(called))
-    except (TypeError, ValueError) as error:
-        raise TargetError(f"the signature of {target!r} cannot be read") from error
-    call.pop("self", None)
-    if len(call) < 2:
-        raise TargetError(f"a bare target must take embeddings and labels, got ({', '.join(call)})")
-    return constructor, call
-
-
-def _named(signature: inspect.Signature) -> Parameters:
-    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {name: p for name, p in signature.parameters.items() if p.kind not in stars}
-
-
-def _fixed(
-    loss: str, signature: Mapping[str, Any], set_to: Mapping[str, Any], assume: str | None
-) -> dict[str, Any]:
-    """Return the parameters that cannot be chosen, with their values, UNKNOWN where they are so."""
-    relevant = ["temperature", "reduction", *(["k1", "k2"] if loss == "tcl" else [])]
-    fixed: dict[str, Any] = {name: UNKNOWN for name in relevant if name not in signature}
-    if "reduction" in fixed:
-        fixed["reduction"] = "mean"
-    if "normalize" not in signature and "normalize" not in set_to:
-        if assume is None:
-            raise TargetError(
-                "its signature has no normalize: say --assume normalizes or --assume unit-input"
-            )
-        if assume == "normalizes":
-            fixed["normalize"] = True
-    elif assume is not None:
-        raise TargetError("--assume is for a signature without normalize that is not --set")
-    return fixed | {name: value for name, value in set_to.items() if name in DEFAULTS}
-
-
-def _refuse_unknown(signature: Mapping[str, Any], set_to: Mapping[str, Any]) -> None:
-    unknown = sorted(set(set_to) - set(signature) - set(DEFAULTS))
-    if unknown:
-        raise TargetError(f"its signature has no {unknown[0]}, it has {', '.join(signature)}")
-
-
-def _notes(
-    fixed: Mapping[str, Any], set_to: Mapping[str, Any], framework: str, assume: str | None
-) -> tuple[str, ...]:
-    notes = [f"{name} is always {value}" for name, value in fixed.items() if value is not UNKNOWN]
-    notes += [f"{n} is set to {v}" for n, v in set_to.items() if n not in fixed]
-    notes += [
-        f"it has no parameter {name}: vectors that need it are not applicable"
-        for name, value in fixed.items()
-        if value is UNKNOWN
-    ]
-    if assume == "unit-input":
-        notes.append("with normalize=True its rows are normalised before the call, not by it")
-    if framework == "numpy":
-        notes.append("only values are judged: a bare NumPy function has no gradients")
-    return tuple(notes)
 
 
 def _unit_rows(rows: Any) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from tuned_contrastive.conformance.judge import rows_share, value_share
@@ -18,6 +18,7 @@ LAW = settings(
     database=None,
     deadline=None,
     max_examples=25,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
     # `accept` keeps the worst share of all examples, so it must live as long as the test
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -76,6 +77,10 @@ class Call:
         return replace(
             self, embeddings=embeddings, labels=self.labels if labels is None else labels
         )
+
+    def with_labels(self, labels: Any) -> "Call":
+        """Return the call with other labels, or with None."""
+        return replace(self, labels=labels)
 
     @property
     def losses_shape(self) -> tuple[int, ...]:

@@ -1,0 +1,83 @@
+"""Wrong defaults, wrong errors, a wrong module, and calls that should be refused (INP-1 to INP-26)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tuned_contrastive.conformance.mutants.plain import Array, Plain, claims, describe
+from tuned_contrastive.conformance.protocol import Case, Outcome
+from tuned_contrastive.conformance.vectors import Reject
+from tuned_contrastive.spec import contract
+
+ONLY_ERRORS = claims(inputs=frozenset(), errors="text")
+
+
+class TemperatureOfThePaper(Plain):
+    """The default temperature is 0.07."""
+
+    breaks = "INP-1"
+    capabilities = claims(losses=frozenset({"supcon"}), features=frozenset({"defaults"}))
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        return {**super().parameters(case), "temperature": case.parameters.get("temperature", 0.07)}
+
+
+class SmallK1(Plain):
+    """The default of k1 is 1."""
+
+    breaks = "INP-2"
+    capabilities = claims(
+        losses=frozenset({"tcl"}), reductions=("sum",), features=frozenset({"defaults"})
+    )
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        return {**super().parameters(case), "k1": case.parameters.get("k1", 1.0)}
+
+
+class ShortMessages(Plain):
+    """An error names the argument alone."""
+
+    breaks = "INP-21"
+    capabilities = ONLY_ERRORS
+
+    def check(self, given: dict[str, Any]) -> None:
+        try:
+            super().check(given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"bad {str(error).split()[0]}") from error
+
+
+class WordsFirst(Plain):
+    """The cheap arguments are checked before the arrays."""
+
+    breaks = "INP-22"
+    capabilities = ONLY_ERRORS
+
+    def check(self, given: dict[str, Any]) -> None:
+        words = {name: given[name] for name in given if name not in ("embeddings", "labels")}
+        contract.check_parameters(describe, **words)
+        super().check(given)
+
+
+class ForgetfulModule(Plain):
+    """The module always takes the mean."""
+
+    breaks = "INP-26"
+    capabilities = claims(dtypes=("float32",), modes=("eager", "module"))
+
+    def gradients(self, case: Case, upstream: Array) -> Outcome:
+        if case.mode == "module":
+            case = replace(case, parameters={**case.parameters, "reduction": "mean"})
+        return super().gradients(case, upstream)
+
+
+class Accepts(Plain):
+    """One wrong call is accepted in silence."""
+
+    capabilities = claims(inputs=frozenset(), errors="category")
+
+    def __init__(self, reject: Reject) -> None:
+        self.accepted = reject.loss, reject.arguments
+
+    def call(self, loss: str, arguments: Mapping[str, Any]) -> object:
+        return None if (loss, arguments) == self.accepted else super().call(loss, arguments)

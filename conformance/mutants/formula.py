@@ -1,0 +1,154 @@
+"""Wrong losses of the anchors and wrong reductions (SUP-5 to SUP-11, TCL-1 to TCL-5)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims
+from tuned_contrastive.conformance.protocol import Case
+
+APART = claims(reductions=("sum", "none"))
+"""Without the mean, which the tests of the inputs take."""
+TCL = claims(reductions=("sum", "none"), losses=frozenset({"tcl"}))
+OTHER_TEMPERATURE = claims(fixed={"temperature": 0.1})
+"""Without the temperature that the tests of the inputs take."""
+
+
+class LogOfTheMean(Plain):
+    """The mean over the positives stands inside the logarithm: L_in."""
+
+    breaks = "SUP-5"
+    capabilities = APART
+
+    def mean_of_positives(self, b: Batch) -> Array:
+        terms = np.where(b.positives, np.exp(b.s / b.T), 0).sum(axis=1)
+        return np.asarray(np.log(terms / b.counts))
+
+
+class CountedTwice(Plain):
+    """The positives are divided by |P(i)| twice."""
+
+    breaks = "SUP-5"
+    capabilities = APART
+
+    def mean_of_positives(self, b: Batch) -> Array:
+        return super().mean_of_positives(b) / b.counts
+
+
+class BaseTemperature(Plain):
+    """The loss is multiplied by T/0.07, as in released code."""
+
+    breaks = "SUP-6"
+    capabilities = APART
+
+    def anchor_losses(self, b: Batch) -> Array:
+        return super().anchor_losses(b) * b.T / 0.07
+
+
+class LonelyRowsLeftOut(Plain):
+    """A row without a positive is left out of the batch, as a negative of the others too."""
+
+    breaks = "SUP-7"
+    capabilities = APART
+
+    def sets(self, b: Batch) -> tuple[Array, Array]:
+        positives, negatives = super().sets(b)
+        return positives, negatives & positives.any(axis=1)
+
+
+class ZerosInTheMean(Plain):
+    """The mean divides by N, the zeros of rows without a positive among them."""
+
+    breaks = "SUP-8"
+    capabilities = OTHER_TEMPERATURE
+
+    def divisor(self, b: Batch) -> Any:
+        return len(b.x)
+
+
+class EmptyMean(Plain):
+    """The mean over no anchors is 0/0."""
+
+    breaks = "SUP-9"
+    capabilities = OTHER_TEMPERATURE
+
+    def divisor(self, b: Batch) -> Any:
+        return np.float64(b.anchors.sum())
+
+
+class SumIsTheMean(Plain):
+    """The sum is divided by the number of anchors."""
+
+    breaks = "SUP-10"
+    capabilities = claims()
+
+    def reduce(self, b: Batch) -> Array:
+        loss = super().reduce(b)
+        return loss / self.divisor(b) if b.given["reduction"] == "sum" else loss
+
+
+class OnlyAnchors(Plain):
+    """Unreduced losses leave out the rows without a positive."""
+
+    breaks = "SUP-11"
+    capabilities = OTHER_TEMPERATURE
+
+    def reduce(self, b: Batch) -> Array:
+        return b.losses[b.anchors] if b.given["reduction"] == "none" else super().reduce(b)
+
+
+class PositiveK1Exponent(Plain):
+    """The k1 term grows with the similarity: exp(s) for exp(-s)."""
+
+    breaks = "TCL-1"
+    capabilities = TCL
+
+    def exponents(self, b: Batch) -> tuple[Array, Array, Array]:
+        first, second, third = super().exponents(b)
+        return first, np.where(b.positives, second + 2 * b.s, -np.inf), third
+
+
+class TemperatureInK1(Plain):
+    """The k1 term is divided by the temperature: exp(-s/T)."""
+
+    breaks = "TCL-2"
+    capabilities = TCL
+
+    def exponents(self, b: Batch) -> tuple[Array, Array, Array]:
+        first, _, third = super().exponents(b)
+        return first, np.where(b.positives, np.log(b.k1) - b.s / b.T, -np.inf), third
+
+
+class DenominatorOfThePositive(Plain):
+    """Each positive is divided by its own denominator, the column's for the row's."""
+
+    breaks = "TCL-3"
+    capabilities = claims(reductions=("none",), losses=frozenset({"tcl"}))
+
+    def anchor_losses(self, b: Batch) -> Array:
+        columns = np.where(b.positives, b.log_D[None, :], 0).sum(axis=1) / b.counts
+        return np.where(b.anchors, columns - self.mean_of_positives(b), 0)
+
+
+class K1OnEverything(Plain):
+    """k1 weighs the negatives too."""
+
+    breaks = "TCL-4"
+    capabilities = TCL
+
+    def exponents(self, b: Batch) -> tuple[Array, Array, Array]:
+        first, second, third = super().exponents(b)
+        return first, np.where(b.negatives, np.log(b.k1) - b.s, second), third
+
+
+class NoZeroWeights(Plain):
+    """A weight of 0 becomes a small one, so that it has a logarithm."""
+
+    breaks = "TCL-5"
+    capabilities = claims(losses=frozenset({"tcl"}))
+
+    def forward(self, case: Case) -> Batch:
+        given = {**case.parameters}
+        weights = {name: max(given[name], 1e-6) for name in ("k1", "k2") if name in given}
+        return super().forward(replace(case, parameters={**given, **weights}))

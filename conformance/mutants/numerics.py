@@ -1,0 +1,196 @@
+"""Wrong dtypes, lost digits, overflow and chance (NUM-1 to NUM-16)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims, rounded
+from tuned_contrastive.conformance.protocol import Case, Outcome
+
+UNIT = {"normalize": True}
+RAW = {"normalize": False}
+
+
+class AlwaysFloat64(Plain):
+    """float32 is computed and returned in float64."""
+
+    breaks = "NUM-1"
+    capabilities = claims(dtypes=("float32",))
+
+    def read_rows(self, case: Case) -> Array:
+        return super().read_rows(case).astype(np.float64)
+
+
+class GradientInFloat32(Plain):
+    """The gradient of half rows stays in float32."""
+
+    breaks = "NUM-2"
+    capabilities = claims(dtypes=("float16",))
+
+    def gradient_dtype(self, b: Batch) -> str:
+        return "float32"
+
+
+class MixedProducts(Plain):
+    """Under mixed precision the similarities are bfloat16."""
+
+    breaks = "NUM-3"
+    capabilities = claims(modes=("eager", "mixed"), features=frozenset({"mixed-precision"}))
+
+    def similarities(self, b: Batch) -> Array:
+        s = super().similarities(b)
+        return rounded(s, "bfloat16").astype(b.x.dtype) if b.case.mode == "mixed" else s
+
+
+class ShortProducts(Plain):
+    """Products large enough for the matrix units are taken from 11 significant bits."""
+
+    breaks = "NUM-4"
+    capabilities = claims(dtypes=("float32",))
+
+    def similarities(self, b: Batch) -> Array:
+        short = np.round(b.z * 2**11) / np.float32(2**11)
+        return short @ short.T if min(b.z.shape) >= 24 else super().similarities(b)
+
+
+class TemperatureRaised(Plain):
+    """A temperature below 0.01 is raised to it, so that exp(1/T) cannot overflow."""
+
+    breaks = "NUM-5"
+    capabilities = claims(losses=frozenset({"supcon"}))
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        given = super().parameters(case)
+        return {**given, "temperature": max(given["temperature"], 0.01)}
+
+
+class NoMaximum(Plain):
+    """No maximum is subtracted from the exponents."""
+
+    breaks = "NUM-5"
+    capabilities = claims(fixed=UNIT)
+
+    def maximum(self, b: Batch, terms: tuple[Array, ...]) -> Array:
+        return np.zeros(len(b.x))
+
+
+class K1Clamped(Plain):
+    """k1 is clamped to 1e7."""
+
+    breaks = "NUM-6"
+    capabilities = claims(losses=frozenset({"tcl"}))
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        given = super().parameters(case)
+        return {**given, "k1": min(given["k1"], 1e7)}
+
+
+class PlainSquares(Plain):
+    """Norms are the roots of plain sums of squares."""
+
+    breaks = "NUM-7"
+    capabilities = claims()
+
+    def normalise(self, b: Batch) -> tuple[Array, Array]:
+        z, norms = super().normalise(b)
+        plain = np.sqrt((b.x * b.x).sum(axis=1))
+        return z * (norms / plain)[:, None] if np.isinf(plain).any() else z, norms
+
+
+class RepeatedRowsArePadding(Plain):
+    """Rows equal to the first are taken for padding and contrasted with nothing."""
+
+    breaks = "NUM-8"
+    capabilities = claims(dtypes=("float16",))
+
+    def sets(self, b: Batch) -> tuple[Array, Array]:
+        padding = (b.x == b.x[0]).all(axis=1) & (np.arange(len(b.x)) > 0)
+        positives, negatives = super().sets(b)
+        return positives & ~padding, negatives & ~padding
+
+
+class ExponentsClipped(Plain):
+    """Exponents are clipped to where float64's exp is finite."""
+
+    breaks = "NUM-9"
+    capabilities = claims(fixed=RAW)
+
+    def similarities(self, b: Batch) -> Array:
+        return np.clip(super().similarities(b), -700 * b.T, 700 * b.T)
+
+
+class MaximumOverTheAnchor(Plain):
+    """The maximum is taken over the whole row, the anchor itself among it."""
+
+    breaks = "NUM-10"
+    capabilities = claims(fixed=UNIT)
+
+    def maximum(self, b: Batch, terms: tuple[Array, ...]) -> Array:
+        return np.maximum(super().maximum(b, terms), np.diagonal(b.s) / b.T)
+
+
+class InfinitiesMadeFinite(Plain):
+    """An infinite dL/dk1 becomes the largest finite number."""
+
+    breaks = "NUM-11"
+    capabilities = claims(dtypes=("float32",), losses=frozenset({"tcl"}))
+
+    def in_k1(self, b: Batch) -> Array:
+        return np.asarray(np.nan_to_num(super().in_k1(b), nan=np.nan))
+
+
+class NonFiniteReplaced(Plain):
+    """NaN and infinities in the rows become 0."""
+
+    breaks = "NUM-12"
+    capabilities = claims()
+
+    def read_rows(self, case: Case) -> Array:
+        return np.nan_to_num(super().read_rows(case), posinf=0.0, neginf=0.0)
+
+
+class AnyOrder(Plain):
+    """The parts of a large batch are added in an order that changes from call to call."""
+
+    breaks = "NUM-13"
+    capabilities = claims()
+    calls = 0
+
+    def gradient_in_z(self, b: Batch, responses: Array) -> Array:
+        self.calls += 1
+        step = -1 if len(b.x) > 32 and self.calls % 2 else 1
+        G = b.w[:, None] * responses
+        return np.asarray(((G + G.T)[:, None, ::step] * b.z.T[None, :, ::step]).sum(axis=2))
+
+
+class LossesInHalf(Plain):
+    """The losses of half rows are rounded to half."""
+
+    breaks = "NUM-14"
+    capabilities = claims(dtypes=("bfloat16",), reductions=("sum", "none"))
+
+    def anchor_losses(self, b: Batch) -> Array:
+        return rounded(super().anchor_losses(b), "bfloat16")
+
+
+class GradientFromHalf(Plain):
+    """The gradient of half rows is multiplied out from half responses."""
+
+    breaks = "NUM-15"
+    capabilities = claims(dtypes=("bfloat16",))
+
+    def responses(self, b: Batch) -> Array:
+        return rounded(super().responses(b), "bfloat16")
+
+
+class FastMath(Plain):
+    """The compiled exponential is good for 11 bits."""
+
+    breaks = "NUM-16"
+    capabilities = claims(dtypes=("float32",), modes=("eager", "compiled"))
+
+    def gradients(self, case: Case, upstream: Array) -> Outcome:
+        found = super().gradients(case, upstream)
+        fast = replace(found, loss=np.asarray(found.loss * (1 + 2.0**-12)))
+        return fast if case.mode == "compiled" else found

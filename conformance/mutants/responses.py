@@ -1,0 +1,57 @@
+"""Faults that only the laws of the responses see (LAW-12 to LAW-15)."""
+
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.conformance.mutants.laws import RAW, call_key
+from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims
+from tuned_contrastive.conformance.protocol import Case
+
+
+class ShiftedK1(Plain):
+    """A power of two above 2 multiplies by a shift, in the gradient by one place too far."""
+
+    breaks = "LAW-12"
+    capabilities = claims()
+
+    def responses(self, b: Batch) -> Array:
+        is_power = b.k1 > 2 and np.log2(b.k1) % 1 == 0
+        return super().responses(b) - (self.shares(b)[1] if is_power else 0)
+
+
+class PositivesShareAlike(Plain):
+    """A shortcut for k1 between 50 and 4999 pulls all positives of an anchor alike."""
+
+    breaks = "LAW-13"
+    capabilities = claims()
+
+    def responses(self, b: Batch) -> Array:
+        found = super().responses(b)
+        mean = np.where(b.positives, found, 0).sum(axis=1) / b.counts
+        return np.where(b.positives & (50 <= b.k1 < 5000), mean[:, None], found)
+
+
+class ResponsesWithoutK1InTheKey(Plain):
+    """A change of k1 alone gives the last responses again."""
+
+    breaks = "LAW-14"
+    capabilities = claims(fixed=RAW)
+    last: tuple[object, Array] | None = None
+
+    def responses(self, b: Batch) -> Array:
+        key = (b.x.tobytes(), b.w.tobytes(), *call_key(b, "k1"))
+        if self.last is None or self.last[0] != key:
+            self.last = key, super().responses(b)
+        return self.last[1]
+
+
+class K2InHalf(Plain):
+    """k2 is stored in float16."""
+
+    breaks = "LAW-15"
+    capabilities = claims()
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        given = super().parameters(case)
+        return {**given, "k2": float(np.float16(given["k2"]))}

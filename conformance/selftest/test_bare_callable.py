@@ -1,0 +1,83 @@
+"""The door for bare functions and classes: right ones are accepted, wrong ones refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.selftest.doctored import PLAIN_NUMPY, PLAIN_SUPCON, WRONG_SIGN
+
+pytest.importorskip("torch")
+TORCH = ["--framework", "torch", "--losses", "supcon"]
+
+
+def judge(folder: Path, source: str, attribute: str, *options: str) -> tuple[int, dict[str, Any]]:
+    """Run the command on a source, and return its exit status and the JSON it wrote."""
+    file, written = folder / "own.py", folder / "result.json"
+    file.write_text(source, encoding="utf-8")
+    status = main([f"{file}:{attribute}", "--json", str(written), *options])
+    return status, json.loads(written.read_text(encoding="utf-8"))
+
+
+def statuses(document: dict[str, Any]) -> dict[str, str]:
+    """Return each clause's status."""
+    return {clause["id"]: clause["status"] for clause in document["clauses"]}
+
+
+def test_plain_torch_is_accepted(tmp_path: Path) -> None:
+    status, document = judge(tmp_path, PLAIN_SUPCON, "supcon", *TORCH)
+    assert (status, document["conforming"]) == (0, True)
+    assert statuses(document)["SUP-5"] == statuses(document)["GRD-3"] == "pass"
+    assert statuses(document)["TCL-1"] == statuses(document)["GRD-6"] == "not-applicable"
+
+
+def test_wrong_sign_is_refused_at_its_clause(tmp_path: Path) -> None:
+    clauses = [word for name in ("SUP-5", "SUP-9", "LAW-3") for word in ("--clause", name)]
+    status, document = judge(tmp_path, WRONG_SIGN, "supcon", *TORCH, *clauses)
+    assert status == 1
+    assert statuses(document)["SUP-5"] == "fail"
+    assert statuses(document)["SUP-9"] == statuses(document)["LAW-3"] == "pass"
+
+
+def test_module_class_takes_constructor_parameters(tmp_path: Path) -> None:
+    clauses = [word for name in ("SUP-1", "SUP-10", "INP-4") for word in ("--clause", name)]
+    options = ["--assume", "unit-input", "--dtype", "float64", *clauses]
+    status, document = judge(tmp_path, PLAIN_SUPCON, "SupCon", *TORCH, *options)
+    assert status == 0
+    assert statuses(document)["SUP-1"] == statuses(document)["SUP-10"] == "pass"
+    assert "with normalize=True its rows are normalised" in document["results"][0]["notes"][0]
+
+
+def test_numpy_function_is_judged_by_its_values(tmp_path: Path) -> None:
+    options = ["--framework", "numpy", "--losses", "tcl", "--set", "temperature=0.1"]
+    clauses = [word for name in ("TCL-1", "GRD-1", "SUP-10") for word in ("--clause", name)]
+    status, document = judge(tmp_path, PLAIN_NUMPY, "tcl", *options, *clauses)
+    assert status == 0
+    assert statuses(document)["TCL-1"] == "pass"
+    assert statuses(document)["GRD-1"] == statuses(document)["SUP-10"] == "not-applicable"
+    assert "only values are judged" in " ".join(document["results"][0]["notes"])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "options", "told"),
+    [
+        ("SupCon", [], "say --assume normalizes or --assume unit-input"),
+        ("supcon", ["--assume", "normalizes"], "--assume is for a signature without normalize"),
+        ("supcon", ["--set", "margin=1"], "its signature has no margin"),
+        ("supcon", ["--set", "margin"], "--set takes NAME=VALUE"),
+        ("absent", [], "has no attribute 'absent'"),
+        ("torch", [], "must be a function or a class"),
+    ],
+)
+def test_wrong_use_of_the_door(
+    tmp_path: Path,
+    attribute: str,
+    options: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "own.py").write_text(PLAIN_SUPCON, encoding="utf-8")
+    assert main([f"{tmp_path / 'own.py'}:{attribute}", *TORCH, *options]) == 2
+    assert told in capsys.readouterr().err
