@@ -45,7 +45,7 @@ def judge_one(options: argparse.Namespace) -> int:
         tests=options.test,
         seed=options.seed,
         declared=load_deviations(target) if named else (),
-        not_applicable=committed_not_applicable(target) if named else None,
+        not_applicable=committed_not_applicable(target) if named and not options.dtype else None,
         progress=Progress(target),
         warnings_are_errors=target in OWN,
     )
@@ -60,7 +60,7 @@ def judge_one(options: argparse.Namespace) -> int:
 
 def judge_all(options: argparse.Namespace) -> int:
     """Judge every installed target in a process of its own, and return the exit status."""
-    if any(getattr(options, name) for name in BARE):
+    if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_clauses(options.clause)
     entries = []
@@ -108,10 +108,11 @@ class Progress:
 
 def _implementation(options: argparse.Namespace) -> Implementation:
     """Return what the options name: a bare function or class, or an object of the protocol."""
-    if options.target in known_targets() or not any(getattr(options, name) for name in BARE):
-        if any(getattr(options, name) for name in BARE):
+    given = {name for name in BARE if getattr(options, name)}
+    if options.target in known_targets() or not given:
+        if given - {"device", "dtype"}:
             raise TargetError(f"{options.target} takes no options for a bare function or class")
-        return load_target(options.target)
+        return load_target(options.target, options.device, tuple(options.dtype or ()))
     if not (options.framework and options.losses):
         raise TargetError("a bare function or class needs --framework and --losses")
     return bare_implementation(
@@ -149,6 +150,8 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
     _say(done.stdout)
+    if not file.is_file() and done.returncode == 2 and (options.clause or options.test):
+        return report.entry_of(Result(target, (), (), partial=True))  # nothing applies to it
     if not file.is_file():
         reason = f"its process ended with status {done.returncode} and no result"
         errors = tuple(ClauseResult(name, "error", reason=reason) for name in load_clauses())

@@ -50,11 +50,10 @@ def generate(metafunc: pytest.Metafunc, implementation: Implementation, vectors:
 
 def cited(vector: Vector, dtype: str, quantity: str) -> list[str]:
     """Return the clauses that this quantity of this vector judges."""
-    kept = []
+    kept, gradient = [], quantity not in ("loss", "per_anchor")
     for clause in vector.clauses:
         if dtype not in DTYPE_CLAUSES.get(clause, DTYPES):
             continue
-        gradient = quantity not in ("loss", "per_anchor")
         if clause.startswith("GRD-"):
             if quantity in ONLY.get(clause, ("embeddings",)):
                 kept.append(clause)

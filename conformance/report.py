@@ -43,6 +43,7 @@ def summary(entry: Entry) -> str:
     elif not entry["conforming"] and entry["as_declared"]:
         verdict += ", exactly as declared"
     notes = [f"  note: {note}" for note in entry["notes"]]
+    notes += [f"  most telling: {', '.join(entry['telling'])}"] if entry["telling"] else []
     return "\n".join([f"{entry['target']}: {told}; {verdict}", *notes])
 
 
@@ -98,6 +99,7 @@ def entry_of(result: Result) -> Entry:
         "as_declared": result.as_declared,
         "partial": result.partial,
         "notes": list(result.notes),
+        "telling": [] if result.as_declared else list(result.telling),
         "vectors": len({record.vector for record in result.ran} - {None}),
         "cases": len(result.ran),
         "shares": {

@@ -21,6 +21,7 @@ from tuned_contrastive.conformance.verdict import (
     ClauseResult,
     judge_clauses,
     missing_vectors,
+    most_telling,
     with_error,
 )
 
@@ -58,6 +59,11 @@ class Result:
     def as_declared(self) -> bool:
         """Whether every clause passes or fails exactly as declared (CNF-3)."""
         return all(clause.status in AS_DECLARED for clause in self.clauses)
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """The failed clauses whose citations fit the failures best, at most four, best first."""
+        return most_telling(self.ran)
 
     @property
     def shares(self) -> dict[str, dict[str, float]]:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,13 @@ def missing_package(target: str) -> str:
     return f"{package} is not installed: pip install '{INSTALL[package]}'"
 
 
-def load_target(target: str) -> Implementation:
-    """Return the implementation that a target names; TargetError where there is none."""
+def load_target(
+    target: str, device: str | None = None, dtypes: tuple[str, ...] = ()
+) -> Implementation:
+    """Return the implementation that a target names, on a device and for some dtypes only.
+
+    TargetError where there is no such implementation, device or dtype.
+    """
     if target in known_targets():
         if missing_package(target):
             raise TargetError(missing_package(target))
@@ -54,13 +60,26 @@ def load_target(target: str) -> Implementation:
     else:
         found = load_attribute(target)
     if isinstance(found, type) and hasattr(found, "capabilities"):
-        found = found()
+        found = _on_device(found, target, device)
+    elif device is not None:
+        raise TargetError(f"{target} does not let one choose a device")
     if not isinstance(found, Implementation):
         raise TargetError(
             f"{target} must be an object with name, capabilities, loss and gradients, or a bare "
             "loss named by --framework and --losses"
         )
+    if not set(dtypes) <= set(found.capabilities.dtypes):
+        raise TargetError(f"{target} has dtypes {', '.join(found.capabilities.dtypes)}")
+    if dtypes:
+        found.capabilities = replace(found.capabilities, dtypes=dtypes)
     return found
+
+
+def _on_device(implementation: Any, target: str, device: str | None) -> Any:
+    try:
+        return implementation() if device is None else implementation(device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise TargetError(f"{target} does not run on {device}: {error}") from error
 
 
 def load_attribute(target: str) -> Any:

@@ -1,5 +1,6 @@
 """Turns what happened in a run into one status per clause (CNF-1 to CNF-5)."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -68,6 +69,20 @@ def with_error(
         replace(result, status=ERROR, reason=reason) if result.id == clause else result
         for result in results
     )
+
+
+def most_telling(ran: Sequence[Ran], most: int = 4) -> tuple[str, ...]:
+    """Return the clauses whose citing tests and the failing tests overlap most, by F1 score.
+
+    NUM-14 and NUM-15 say only that some number is off, and yield to any other clause.
+    """
+    bad = [record for record in ran if record.status != PASS]
+    cited = Counter(clause for record in ran for clause in record.clauses)
+    failed = Counter(clause for record in bad for clause in record.clauses)
+    specific = [clause for clause in failed if clause not in ("NUM-14", "NUM-15")] or [*failed]
+    fit = {clause: 2 * failed[clause] / (cited[clause] + len(bad)) for clause in specific}
+    best = sorted(specific, key=lambda clause: -fit[clause])
+    return tuple(clause for clause in best[:most] if fit[clause] >= fit[best[0]] / 2)
 
 
 def _clause(name: str, records: Records) -> ClauseResult:

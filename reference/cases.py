@@ -205,25 +205,29 @@ def _published() -> Iterator[Input]:
     for labels in ("000111", "000011", "000112", "000000"):
         for loss in ("supcon", "tcl"):
             classes = np.array([int(c) for c in labels])
-            flags = ("published-fixture",)
+            one_class = len(set(labels)) == 1
+            flags = ("published-fixture", "no-negative") if one_class else ("published-fixture",)
             p = parameters(loss)
             dtypes = ("float64", "float32")
             yield Input("fixture", loss, sines, classes, flags, "sines", p, 2, dtypes)
-    reports = [
-        ("SupContrast issues 20, 50, 141: NaN without a positive", grid(200, 6, 4), "001234", {}),
-        ("SupContrast issues 50, 100, 104: NaN when not normalised", grid(201, 6, 4), "001122",
-         {"normalize": False, "temperature": 0.25}),
-        ("SupContrast issue 100: NaN for a small temperature", grid(202, 6, 4), "001122",
-         {"temperature": 0.01}),
-        ("SupContrast issues 1, 73: no T/0.07", grid(203, 6, 4), "001122", {"temperature": 0.5}),
-        ("SupContrast issues 46, 62, 98: order of the views", grid(204, 3, 2, 4), "010", {}),
-        ("pytorch-metric-learning issue 121: half precision", grid(206, 6, 4), "001122",
-         {"temperature": 0.0625}),
+    reports: list[tuple[str, tuple[str, ...], Float64, str, dict[str, Any]]] = [
+        ("SupContrast issues 20, 50, 141: NaN without a positive", ("no-positive",),
+         grid(200, 6, 4), "001234", {}),
+        ("SupContrast issues 50, 100, 104: NaN when not normalised", ("unnormalised",),
+         grid(201, 6, 4), "001122", {"normalize": False, "temperature": 0.25}),
+        ("SupContrast issue 100: NaN for a small temperature", ("small-temperature",),
+         grid(202, 6, 4), "001122", {"temperature": 0.01}),
+        ("SupContrast issues 1, 73: no T/0.07", ("formula",),
+         grid(203, 6, 4), "001122", {"temperature": 0.5}),
+        ("SupContrast issues 46, 62, 98: order of the views", ("views",),
+         grid(204, 3, 2, 4), "010", {}),
+        ("pytorch-metric-learning issue 121: half precision", ("half-precision",),
+         grid(206, 6, 4), "001122", {"temperature": 0.0625}),
     ]  # fmt: skip
-    for source, x, labels, given in reports:
+    for source, reported, x, labels, given in reports:
         classes = np.array([int(c) for c in labels])
         p = parameters("supcon", **given)
-        yield Input("report", "supcon", x, classes, ("bug-report",), source, p, 2)
+        yield Input("report", "supcon", x, classes, ("bug-report", *reported), source, p, 2)
     source, many = "pytorch-metric-learning issue 744: large random labels", grid(205, 6, 4)
     wide = (9007199254740993, 9007199254740992, 9007199254740993, 5, 5, 9007199254740992)
     p = parameters("supcon", temperature=0.5)

@@ -39,9 +39,10 @@ class Torch:
     transforms = ("vmap", "jvp", "grad", "hessian-vector")
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device = torch.device(device)
+        self.device = torch.empty(0, device=device).device  # raises where there is none
         # NUM-4: the process's own switch decides whether float32 products use TensorFloat-32.
         torch.set_float32_matmul_precision("highest")
+        self.notes = (f"on {self.device}, float32 products at precision highest",)
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""

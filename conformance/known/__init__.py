@@ -7,7 +7,7 @@ from typing import Any
 
 from tuned_contrastive.spec.clauses import load_clauses
 
-CODES = tuple(f"X{number}" for number in range(1, 21))
+CODES = tuple(f"X{number}" for number in range(1, 23))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _deviation(name: str, entry: dict[str, Any]) -> Deviation:
             f"a deviation in {name} must have code, reason, clauses, cases, got {sorted(entry)}"
         )
     if entry["code"] not in CODES or not entry["reason"].strip():
-        raise ValueError(f"{name} must give a code X1 to X20 and a reason, got {entry}")
+        raise ValueError(f"{name} must give a code X1 to X22 and a reason, got {entry}")
     unknown = sorted(set(entry["clauses"]) - set(load_clauses()))
     if unknown or not entry["clauses"] or not entry["cases"]:
         raise ValueError(f"{name} must name clauses of the spec and cases, got {unknown or entry}")

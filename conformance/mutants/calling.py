@@ -1,4 +1,6 @@
-"""Wrong defaults, wrong errors, a wrong module, and calls that should be refused (INP-1 to INP-26)."""
+"""Wrong defaults, errors and modules, and calls that should be refused (INP-1 to INP-26)."""
+
+# ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,14 +11,15 @@ from tuned_contrastive.conformance.protocol import Case, Outcome
 from tuned_contrastive.conformance.vectors import Reject
 from tuned_contrastive.spec import contract
 
-ONLY_ERRORS = claims(inputs=frozenset(), errors="text")
+BOTH = frozenset({"supcon", "tcl"})
+ONLY_ERRORS = claims(losses=BOTH, inputs=frozenset(), errors="text")
 
 
 class TemperatureOfThePaper(Plain):
     """The default temperature is 0.07."""
 
     breaks = "INP-1"
-    capabilities = claims(losses=frozenset({"supcon"}), features=frozenset({"defaults"}))
+    capabilities = claims(features=frozenset({"defaults"}))
 
     def parameters(self, case: Case) -> dict[str, Any]:
         return {**super().parameters(case), "temperature": case.parameters.get("temperature", 0.07)}
@@ -74,7 +77,7 @@ class ForgetfulModule(Plain):
 class Accepts(Plain):
     """One wrong call is accepted in silence."""
 
-    capabilities = claims(inputs=frozenset(), errors="category")
+    capabilities = claims(losses=BOTH, inputs=frozenset(), errors="category")
 
     def __init__(self, reject: Reject) -> None:
         self.accepted = reject.loss, reject.arguments

@@ -1,4 +1,6 @@
-"""Faults that only a law sees: shortcuts and stale caches on inputs no frozen vector has (LAW-1 to LAW-11)."""
+"""Shortcuts and stale caches that only a law sees (LAW-1 to LAW-11)."""
+
+# ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
 import numpy as np
 
@@ -6,10 +8,12 @@ from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, cla
 from tuned_contrastive.conformance.protocol import Case, Outcome
 
 RAW = {"normalize": False}
+TCL = frozenset({"tcl"})
+BOTH = frozenset({"supcon", "tcl"})
 
 
 def call_key(b: Batch, *left_out: str) -> tuple[object, ...]:
-    """Return what tells a call from another: loss, classes and the parameters that are not left out."""
+    """Return what tells a call from another but its rows: loss, classes, parameters."""
     kept = sorted((name, value) for name, value in b.given.items() if name not in left_out)
     return b.case.loss, b.classes.tobytes(), *kept
 
@@ -18,18 +22,27 @@ class SupConOnItsOwn(Plain):
     """SupCon has its own code, whose logarithm is taken to base 2."""
 
     breaks = "LAW-1"
-    capabilities = claims()
+    capabilities = claims(losses=BOTH)
 
     def log_denominator(self, b: Batch, terms: tuple[Array, ...]) -> Array:
-        log_D = super().log_denominator(b, terms)
-        return np.log2(np.exp2(log_D)) if b.case.loss == "supcon" else log_D
+        if b.case.loss == "tcl":
+            return super().log_denominator(b, terms)
+        M = self.maximum(b, terms)
+        return np.asarray(
+            M
+            + np.log2(
+                np.exp(terms[0] - M[:, None]).sum(axis=1)
+                + np.exp(terms[2] - M[:, None]).sum(axis=1)
+            )
+            * np.log(2)
+        )
 
 
 class TwoViewsAtOneTemperature(Plain):
     """The path for two views without labels has its temperature, 0.5, written in."""
 
     breaks = "LAW-2"
-    capabilities = claims(losses=frozenset({"supcon"}))
+    capabilities = claims()
 
     def parameters(self, case: Case) -> dict[str, object]:
         two_views = case.labels is None and case.embeddings.shape[1] == 2
@@ -94,7 +107,7 @@ class ProjectionSkipped(Plain):
     """A shortcut for k1 between 50 and 4999 forgets the projection."""
 
     breaks = "LAW-7"
-    capabilities = claims()
+    capabilities = claims(losses=TCL)
 
     def project(self, b: Batch, g: Array) -> Array:
         return g / b.norms[:, None] if 50 <= b.k1 < 5000 else super().project(b, g)
@@ -103,7 +116,7 @@ class ProjectionSkipped(Plain):
 class LastLossKept(Plain):
     """The last loss is returned again for a call that differs in one parameter."""
 
-    capabilities = claims(fixed=RAW, losses=frozenset({"tcl"}))
+    capabilities = claims(fixed=RAW, losses=TCL)
     ignored = ""
     last: tuple[object, Outcome] | None = None
 
@@ -133,7 +146,7 @@ class CollapseWithoutK2(Plain):
     """The shortcut for equal rows and k1 = 0 is log(N - 1), without k2."""
 
     breaks = "LAW-10"
-    capabilities = claims()
+    capabilities = claims(losses=TCL)
 
     def anchor_losses(self, b: Batch) -> Array:
         collapsed = b.k1 == 0 and (b.x == b.x[0]).all() and b.x.any()
@@ -145,7 +158,7 @@ class OrthonormalWithoutK2(Plain):
     """The shortcut for orthogonal rows is log(|P| (1 + k1) + |N|), without k2."""
 
     breaks = "LAW-11"
-    capabilities = claims()
+    capabilities = claims(losses=TCL)
 
     def anchor_losses(self, b: Batch) -> Array:
         known = np.log(b.positives.sum(axis=1) * (1 + b.k1) + b.negatives.sum(axis=1))

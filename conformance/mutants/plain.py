@@ -19,8 +19,8 @@ DEFAULTS = {"temperature": 0.1, "k1": 5000.0, "k2": 1.0, "normalize": True, "red
 
 
 def claims(**given: Any) -> Capabilities:
-    """Return what a mutant claims: the plain call in float64, and what is given."""
-    return Capabilities(**{"dtypes": ("float64",), **given})
+    """Return what a mutant claims: the plain call of SupCon in float64, but for what is given."""
+    return Capabilities(**{"losses": frozenset({"supcon"}), "dtypes": ("float64",), **given})
 
 
 @dataclass
@@ -42,28 +42,28 @@ class Batch:
     w: Array = field(init=False)
 
     @property
-    def T(self) -> float:
-        """The temperature."""
+    def T(self) -> float:  # noqa: N802 -- the letter of the specification
+        """Return the temperature."""
         return float(self.given["temperature"])
 
     @property
     def k1(self) -> float:
-        """The weight of the positives' second term."""
+        """Return the weight of the positives' second term."""
         return float(self.given["k1"])
 
     @property
     def k2(self) -> float:
-        """The weight of the negatives."""
+        """Return the weight of the negatives."""
         return float(self.given["k2"])
 
     @property
     def counts(self) -> Array:
-        """|P(i)|, or 1 where that is 0; (N,)."""
+        """Return |P(i)|, or 1 where that is 0; (N,)."""
         return np.asarray(np.maximum(self.positives.sum(axis=1), 1))
 
     @property
     def anchors(self) -> Array:
-        """Whether P(i) has a member; (N,)."""
+        """Return whether P(i) has a member; (N,)."""
         return np.asarray(self.positives.any(axis=1))
 
 
@@ -80,28 +80,26 @@ class Plain:
         features=frozenset({"defaults", "native-labels", "learnable", "mixed-precision"}),
     )
 
+    @np.errstate(all="ignore")
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
-        with np.errstate(all="ignore"):
-            b = self.forward(case)
-            return _outcome(self.reduce(b))
+        return _outcome(self.reduce(self.forward(case)))
 
+    @np.errstate(all="ignore")
     def gradients(self, case: Case, upstream: Array) -> Outcome:
         """Return the loss and its gradients."""
-        with np.errstate(all="ignore"):
-            b = self.forward(case)
-            loss = self.reduce(b)
-            b.w = self.weights(b, upstream)
-            g = self.gradient_in_z(b, self.responses(b))
-            rows = self.project(b, g) if b.given["normalize"] else self.unprojected(b, g)
-            scalars = {"temperature": self.in_temperature(b)}
-            if case.loss == "tcl":
-                scalars |= {"k1": self.in_k1(b), "k2": self.in_k2(b)}
-            return self.outcome(b, loss, rows.reshape(case.embeddings.shape), scalars)
+        b = self.forward(case)
+        b.w = self.weights(b, upstream)
+        g = self.gradient_in_z(b, self.responses(b))
+        rows = self.project(b, g) if b.given["normalize"] else self.unprojected(b, g)
+        scalars = {"temperature": self.in_temperature(b)}
+        if case.loss == "tcl":
+            scalars |= {"k1": self.in_k1(b), "k2": self.in_k2(b)}
+        return self.outcome(b, self.reduce(b), rows.reshape(case.embeddings.shape), scalars)
 
     def loss_with_labels_as(self, kind: str, case: Case) -> Outcome:
         """Return the loss with labels as an array or as a list."""
-        assert case.labels is not None  # noqa: S101
+        assert case.labels is not None
         labels = case.labels.tolist() if kind == "list" else case.labels
         return self.loss(Case(**{**vars(case), "labels": np.asarray(labels)}))
 
@@ -120,6 +118,7 @@ class Plain:
         """Refuse wrong arguments."""
         contract.check_arguments(describe, **given)
 
+    @np.errstate(all="ignore")
     def forward(self, case: Case) -> Batch:
         """Take the steps up to the losses of the anchors."""
         b = Batch(case, self.parameters(case), self.read_rows(case))
@@ -139,7 +138,7 @@ class Plain:
     def read_rows(self, case: Case) -> Array:
         """Return x in the dtype to compute in; (N, D)."""
         dtype = contract.COMPUTE_DTYPES[case.dtype]
-        return case.embeddings.reshape(-1, case.embeddings.shape[-1]).astype(dtype)
+        return np.asarray(case.embeddings.reshape(-1, case.embeddings.shape[-1]).astype(dtype))
 
     def read_classes(self, case: Case) -> Array:
         """Return one class per row; (N,)."""
@@ -163,7 +162,7 @@ class Plain:
 
     def similarities(self, b: Batch) -> Array:
         """Return s, all NaN where a number is not finite; (N, N)."""
-        if not np.isfinite(b.x).all():
+        if not np.isfinite(b.x).all():  # NUM-12
             return np.full((len(b.x), len(b.x)), np.nan, b.x.dtype)
         return np.asarray(b.z @ b.z.T)
 
@@ -194,7 +193,8 @@ class Plain:
 
     def mean_of_positives(self, b: Batch) -> Array:
         """Return the mean of s_ip/T over P(i); (N,)."""
-        return np.where(b.positives, b.s / b.T, 0).sum(axis=1) / b.counts.astype(b.s.dtype)
+        total = np.where(b.positives, b.s / b.T, 0).sum(axis=1)
+        return np.asarray(total / b.counts.astype(b.s.dtype))
 
     def anchor_losses(self, b: Batch) -> Array:
         """Return l_i, 0 where P(i) is empty; (N,)."""
@@ -298,9 +298,7 @@ def describe(value: Any) -> contract.Array | None:
     if not isinstance(value, np.ndarray):
         return None
     readable = value.shape == () and value.dtype.name in contract.COMPUTE_DTYPES
-    return contract.Array(
-        value.dtype.name, value.shape, None, float(value) if readable else None
-    )
+    return contract.Array(value.dtype.name, value.shape, None, float(value) if readable else None)
 
 
 def _outcome(loss: Array) -> Outcome:

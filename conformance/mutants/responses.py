@@ -1,10 +1,12 @@
 """Faults that only the laws of the responses see (LAW-12 to LAW-15)."""
 
+# ruff: noqa: D102 -- a mutant's docstring says what its one method does
+
 from typing import Any
 
 import numpy as np
 
-from tuned_contrastive.conformance.mutants.laws import RAW, call_key
+from tuned_contrastive.conformance.mutants.laws import BOTH, RAW, call_key
 from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims
 from tuned_contrastive.conformance.protocol import Case
 
@@ -13,7 +15,7 @@ class ShiftedK1(Plain):
     """A power of two above 2 multiplies by a shift, in the gradient by one place too far."""
 
     breaks = "LAW-12"
-    capabilities = claims()
+    capabilities = claims(losses=BOTH)
 
     def responses(self, b: Batch) -> Array:
         is_power = b.k1 > 2 and np.log2(b.k1) % 1 == 0
@@ -24,7 +26,7 @@ class PositivesShareAlike(Plain):
     """A shortcut for k1 between 50 and 4999 pulls all positives of an anchor alike."""
 
     breaks = "LAW-13"
-    capabilities = claims()
+    capabilities = claims(losses=BOTH)
 
     def responses(self, b: Batch) -> Array:
         found = super().responses(b)
@@ -36,7 +38,7 @@ class ResponsesWithoutK1InTheKey(Plain):
     """A change of k1 alone gives the last responses again."""
 
     breaks = "LAW-14"
-    capabilities = claims(fixed=RAW)
+    capabilities = claims(fixed=RAW, losses=BOTH)
     last: tuple[object, Array] | None = None
 
     def responses(self, b: Batch) -> Array:
@@ -50,7 +52,7 @@ class K2InHalf(Plain):
     """k2 is stored in float16."""
 
     breaks = "LAW-15"
-    capabilities = claims()
+    capabilities = claims(losses=BOTH)
 
     def parameters(self, case: Case) -> dict[str, Any]:
         given = super().parameters(case)

@@ -161,6 +161,7 @@ EDGES = {
     "many-rows": contract.COMPUTE_DTYPES,
     "published-fixture": ("float64", "float32"),
     "bug-report": ("float32",),
+    "half-precision": ("float16", "bfloat16"),
     "real-data": contract.COMPUTE_DTYPES,
 }
 
