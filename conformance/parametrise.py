@@ -12,7 +12,7 @@ from tuned_contrastive.conformance.vectors import Reject, Vector, VectorSet
 LOSSES = ("supcon", "tcl")
 CHOSEN_DTYPES = {"compiled": ("float32",), "mixed": ("float64", "float32", "bfloat16", "float16")}
 MODE_CLAUSES = {"compiled": ("NUM-16",), "mixed": ("NUM-3",), "module": ("INP-26",)}
-DTYPE_CLAUSES = {"NUM-1": ("float64", "float32"), "NUM-2": ("bfloat16", "float16")}
+HALVES = ("bfloat16", "float16")
 REDUCING = {"SUP-8", "SUP-9", "SUP-10"}
 """What per-anchor losses say nothing about."""
 ONLY = {
@@ -52,13 +52,15 @@ def cited(vector: Vector, dtype: str, quantity: str) -> list[str]:
     """Return the clauses that this quantity of this vector judges."""
     kept, gradient = [], quantity not in ("loss", "per_anchor")
     for clause in vector.clauses:
-        if dtype not in DTYPE_CLAUSES.get(clause, DTYPES):
+        if clause == "NUM-2" and dtype not in HALVES:
             continue
         if clause.startswith("GRD-"):
             if quantity in ONLY.get(clause, ("embeddings",)):
                 kept.append(clause)
         elif quantity == "loss" or gradient or clause not in REDUCING:
             kept.append(clause)
+    kept += ["SUP-11"] if quantity == "per_anchor" and "SUP-11" not in kept else []
+    kept += ["NUM-2"] if dtype in HALVES and "NUM-2" not in kept else []
     return [*kept, "NUM-15" if gradient else "NUM-14"]
 
 

@@ -64,8 +64,8 @@ def clauses_of(item: Input, labels: Any) -> list[str]:
         found += ["SUP-2"]
     if "unnormalised" in flags:
         found += ["SUP-3", "GRD-5"]
-    if values["temperature"] <= COLD:
-        found += ["NUM-10"]
+    if values["temperature"] <= COLD and values["normalize"]:
+        found += ["NUM-5", "NUM-10"]
     return sorted(set(found), key=_order)
 
 

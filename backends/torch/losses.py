@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
 from tuned_contrastive.backends.torch import dense
 from tuned_contrastive.spec import contract
 

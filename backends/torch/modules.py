@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
+
 from tuned_contrastive.backends.torch.losses import describe, supcon_loss, tcl_loss
 from tuned_contrastive.spec import contract
 

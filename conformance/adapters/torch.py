@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
 from tuned_contrastive.backends.torch import SupConLoss, TCLLoss, supcon_loss, tcl_loss
 from tuned_contrastive.conformance.adapters import native
 from tuned_contrastive.conformance.protocol import FEATURES, Capabilities, Case, Float64, Outcome

@@ -22,16 +22,19 @@ class ShiftedK1(Plain):
         return super().responses(b) - (self.shares(b)[1] if is_power else 0)
 
 
-class PositivesShareAlike(Plain):
-    """A shortcut for k1 between 50 and 4999 pulls all positives of an anchor alike."""
+class PositivesInReverse(Plain):
+    """A shortcut for k1 below 1 or from 50 to 4999 gives the positives' responses in reverse."""
 
     breaks = "LAW-13"
     capabilities = claims(losses=BOTH)
 
     def responses(self, b: Batch) -> Array:
         found = super().responses(b)
-        mean = np.where(b.positives, found, 0).sum(axis=1) / b.counts
-        return np.where(b.positives & (50 <= b.k1 < 5000), mean[:, None], found)
+        if not (0.25 < b.k1 < 1 or 50 <= b.k1 < 5000):
+            return found
+        for row, positives in zip(found, b.positives, strict=True):
+            row[positives] = row[positives][::-1]
+        return found
 
 
 class ResponsesWithoutK1InTheKey(Plain):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from tuned_contrastive.conformance import known
 from tuned_contrastive.spec.clauses import load_clauses
 

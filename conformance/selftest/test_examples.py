@@ -49,7 +49,9 @@ def test_readme_examples_run(tmp_path: Path) -> None:
 def test_readme_commands_run(command: str, tmp_path: Path) -> None:
     (tmp_path / "my_loss.py").write_text(BLOCKS[-1], encoding="utf-8")
     words = shlex.split(command, comments=True)
-    done = subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -19,7 +19,9 @@ from tuned_contrastive.spec.clauses import PLANNED, load_clauses
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("spec", "reference", "backends", "conformance")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-BACKENDS = sorted(path.name for path in (ROOT / "backends").iterdir() if (path / "losses.py").exists())
+BACKENDS = sorted(
+    path.name for path in (ROOT / "backends").iterdir() if (path / "losses.py").exists()
+)
 FRAMEWORKS = {"torch", "tensorflow", "jax", "keras"}
 OWN = "tuned_contrastive"
 DOORS = {
@@ -69,8 +71,10 @@ def cited() -> Iterator[str]:
     for clauses in MODE_CLAUSES.values():
         yield from clauses
     vectors = load_vectors()
-    for vector in (*vectors.values, *vectors.rejects):
+    for vector in vectors.values:
         yield from vector.clauses
+    for reject in vectors.rejects:
+        yield from reject.clauses
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+
 from tuned_contrastive.backends.torch import SupConLoss, TCLLoss, supcon_loss, tcl_loss
 
 LABELS = [0, 0, 1, 1, 2, 0, 1]

@@ -24,7 +24,7 @@ LAW = settings(
 )
 """How every law is tested: the same examples each time, unless the run has a seed."""
 
-TEMPERATURES = (0.125, 0.25, 0.5, 1.0, 2.0)
+TEMPERATURES = (0.125, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0)
 K1 = (0.0, 0.5, 3.0, 64.0, 4096.0)
 K2 = (0.0, 0.25, 1.0, 4.0)
 GRID = 8
