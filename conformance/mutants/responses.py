@@ -23,7 +23,7 @@ class ShiftedK1(Plain):
 
 
 class PositivesInReverse(Plain):
-    """A shortcut for k1 below 1 or from 50 to 4999 gives the positives' responses in reverse."""
+    """A shortcut for some k1 gives the nearest positive the response of the farthest."""
 
     breaks = "LAW-13"
     capabilities = claims(losses=BOTH)
@@ -32,8 +32,9 @@ class PositivesInReverse(Plain):
         found = super().responses(b)
         if not (0.25 < b.k1 < 1 or 50 <= b.k1 < 5000):
             return found
-        for row, positives in zip(found, b.positives, strict=True):
-            row[positives] = row[positives][::-1]
+        for row, s, positives in zip(found, b.s, b.positives, strict=True):
+            nearest_last = np.flatnonzero(positives)[np.argsort(s[positives], kind="stable")]
+            row[nearest_last] = row[nearest_last][::-1]
         return found
 
 
