@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tuned_contrastive.conformance.mutants.plain import Array, Plain, claims, describe
+from tuned_contrastive.conformance.mutants.batch import Array, describe
+from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case, Outcome
 from tuned_contrastive.conformance.vectors import Reject
 from tuned_contrastive.spec import contract

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims
+from tuned_contrastive.conformance.mutants.batch import Array, Batch
+from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case
 
 APART = claims(reductions=("sum", "none"))

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from tuned_contrastive.conformance.mutants.batch import Array, Batch
 from tuned_contrastive.conformance.mutants.formula import APART, TCL
-from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims
+from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case, Outcome
 
 ONLY_TCL = claims(losses=frozenset({"tcl"}))

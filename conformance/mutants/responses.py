@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tuned_contrastive.conformance.mutants.batch import Array, Batch
 from tuned_contrastive.conformance.mutants.laws import BOTH, RAW, call_key
-from tuned_contrastive.conformance.mutants.plain import Array, Batch, Plain, claims
+from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case
 
 
