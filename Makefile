@@ -1,7 +1,6 @@
 # Two commands: `make conformance` judges, `make test` tests the project itself.
 PYTHON ?= python3
 BIN := .venv/bin
-export TF_CPP_MIN_LOG_LEVEL = 3
 
 .PHONY: conformance test vectors clean
 

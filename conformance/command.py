@@ -37,6 +37,7 @@ def judge_one(options: argparse.Namespace) -> int:
     """Judge the target in this process, and return the exit status."""
     target: str = options.target
     _check_clauses(options.clause)
+    _check_files(options)
     named = target in known_targets()
     result = run(
         _implementation(options),
@@ -63,6 +64,7 @@ def judge_all(options: argparse.Namespace) -> int:
     if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_clauses(options.clause)
+    _check_files(options)
     entries = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
@@ -164,6 +166,13 @@ def _check_clauses(clauses: Sequence[str] | None) -> None:
     for name in clauses or ():
         if name not in load_clauses():
             raise TargetError(f"{name} is no clause of the specification")
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Refuse a report that could not be written before anything is judged."""
+    for file in (options.json, options.markdown):
+        if file and not Path(file).resolve().parent.is_dir():
+            raise TargetError(f"{file} is in no folder that exists")
 
 
 def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:

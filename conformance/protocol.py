@@ -54,6 +54,8 @@ class Outcome:
     k2: Float64 | None = None
     loss_dtype: str | None = None
     gradient_dtype: str | None = None
+    intact: bool = True
+    """Whether the call left the native embeddings and labels as they were."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Capabilities:
 FEATURES = {
     "learnable": "temperature, k1 and k2 may be differentiable scalars",
     "second-derivatives": "hessian_vector_product is offered",
-    "native-labels": "labels as framework array, NumPy array and sequence: `labels_as`",
+    "native-labels": "labels as framework array, NumPy array, list: `loss_with_labels_as`",
     "mixed-precision": "mode 'mixed' runs under the framework's automatic mixed precision",
     "transforms": "per-sample maps, forward mode and functional gradients: `transformed`",
     "defaults": "absent parameters take the spec's defaults",
@@ -94,8 +96,8 @@ FEATURES = {
 class Implementation(Protocol):
     """An object that the suite can judge.
 
-    Only `name`, `capabilities`, `loss` are needed; `gradients` where gradients are claimed,
-    the others where their feature is claimed.
+    `gradients` is called where gradients are claimed; the methods of the other protocols are
+    needed where their feature is claimed.
     """
 
     name: str

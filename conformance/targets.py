@@ -128,7 +128,7 @@ def _file(path: Path) -> Any:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TargetError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
 
@@ -136,7 +136,7 @@ def _file(path: Path) -> Any:
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TargetError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 

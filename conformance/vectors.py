@@ -103,7 +103,7 @@ def _read(directory: Path, manifest: Mapping[str, Any], name: str) -> list[dict[
     if hashlib.sha256(content).hexdigest() != declared["sha256"]:
         raise VectorError(f"{name} must have sha256 {declared['sha256']}, got another")
     records: list[dict[str, Any]] = json.loads(content)["vectors"]
-    if [record["id"] for record in records] != list(declared["ids"]):
+    if [record["id"] for record in records] != list(declared["inputs"]):
         raise VectorError(f"{name} must hold the ids of the manifest in order, got others")
     return records
 

@@ -129,7 +129,9 @@ def _hold_to_declarations(
     if undeclared:
         reason = f"{len(undeclared)} undeclared failures, {undeclared[0].test} first"
         return replace(result, reason=reason)
-    stale = [d for d in about if not any(_names(d, record) for record in failed)]
+    stale = [
+        d for d in about if _passing_cases(d, records) or not any(_names(d, r) for r in failed)
+    ]
     if partial and not failed:
         return result
     if stale and not partial:
@@ -141,7 +143,18 @@ def _hold_to_declarations(
 
 def _names(deviation: Deviation, record: Ran) -> bool:
     """Return whether a deviation names a case, by its vector or by its test."""
-    return not deviation.cases.isdisjoint({record.vector, record.test.partition("[")[0]})
+    return not deviation.cases.isdisjoint(_case(record))
+
+
+def _passing_cases(deviation: Deviation, records: Records) -> set[str]:
+    """Return the cases of a deviation that fail at none of its clauses any more."""
+    failed = (r for r in records.ran if r.status == FAIL and deviation.clauses & set(r.clauses))
+    return set(deviation.cases) - {name for record in failed for name in _case(record)}
+
+
+def _case(record: Ran) -> set[str]:
+    """Return the names under which a declaration may speak of a test."""
+    return {record.vector or "", record.test.partition("[")[0]}
 
 
 def _hold_to_list(result: ClauseResult, listed: frozenset[str] | None) -> ClauseResult:

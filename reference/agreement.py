@@ -44,9 +44,11 @@ def disagreement(
 
 def _share(value: Float64, truth: Any, terms: Float64) -> float:
     """Return the largest |value - truth| / (FACTOR terms); a matrix is judged row by row."""
-    near = truth.astype(np.float64)
+    near, terms = truth.astype(np.float64), np.asarray(terms)
     finite = np.isfinite(near)
     if not np.array_equal(value[~finite], near[~finite]):
+        return float("inf")
+    if not (np.isfinite(value[finite]).all() and np.isfinite(terms[finite]).all()):
         return float("inf")
     error = np.abs(np.where(finite, value - np.where(finite, truth, 0), 0).astype(np.float64))
     return float(

@@ -47,13 +47,13 @@ def bounds(
     w = np.abs(anchor_weights(pairs, shape, reduction, upstream))
     ds, s = _largest(pairs, columns, normalize=normalize)
     mean_s = np.where(pairs.positives, np.abs(pairs.s), 0).sum(axis=1) / pairs.positive_count
-    log_D, chain = np.abs(terms.log_D), tolerance.summation(max(rows - 1, 1))
+    log_D = np.abs(terms.log_D)
     error = tolerance.exponent(ds, s, T, k1, k2)
-    per_anchor = tolerance.anchor_loss(error, ds, s, mean_s, log_D, T, chain) * anchor
-    share = tolerance.share(error, log_D, chain)
+    per_anchor = tolerance.anchor_loss(error, ds, s, mean_s, log_D, T, rows) * anchor
+    share = tolerance.share(error, log_D, rows)
     p, q = _shares(pairs, terms, k1, k2)
     spread, centred = _spreads(pairs, p, q, mean_s)
-    rounding = tolerance.share_rounding(log_D, chain)
+    rounding = tolerance.share_rounding(log_D, rows)
     dT = tolerance.temperature(error, rounding, ds, centred, spread, rows, T)
     result = {
         "loss": _reduced(per_anchor, terms.losses, pairs, reduction, embeddings.shape),

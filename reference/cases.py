@@ -17,7 +17,7 @@ DOUBLE = ("float64",)
 
 @dataclass(frozen=True)
 class Input:
-    """One vector's inputs; its id is its family and its place there, so new ones go to the end."""
+    """One vector's inputs; its id is its family and its place there: new ones go to the end."""
 
     family: str
     loss: str

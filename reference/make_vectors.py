@@ -34,16 +34,14 @@ def main(folder: Path) -> None:
         family.append(vector(item, f"{item.family}-{len(family) + 1:03d}"))
         sys.stderr.write(f"\r{family[-1]['id']:<20}")
     families["reject"] = rejects()
+    refuse_other_inputs(families)
     files = {}
     for name, vectors in families.items():
         text = dump(vectors)
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
-        files[f"{name}.json"] = {
-            "count": len(vectors),
-            "sha256": digest,
-            "ids": [v["id"] for v in vectors],
-        }
+        inputs_of = {vector["id"]: input_digest(vector) for vector in vectors}
+        files[f"{name}.json"] = {"count": len(vectors), "sha256": digest, "inputs": inputs_of}
     manifest = {
         "spec_version": contract.SPEC_VERSION,
         "count": sum(len(v) for v in families.values()),
@@ -52,6 +50,23 @@ def main(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     (folder / "coverage.md").write_text(coverage(families), encoding="utf-8")
     sys.stderr.write("\n")
+
+
+def refuse_other_inputs(families: dict[str, list[dict[str, Any]]]) -> None:
+    """Raise ValueError where an id of the committed manifest would get another input or none."""
+    committed = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))["files"]
+    made = {v["id"]: input_digest(v) for vectors in families.values() for v in vectors}
+    for entry in committed.values():
+        for name, digest in entry["inputs"].items():
+            if made.get(name) != digest:
+                raise ValueError(f"ids are permanent: {name} must keep its input")
+
+
+def input_digest(vector: dict[str, Any]) -> str:
+    """Return what tells one vector's input from another's."""
+    names = ("loss", "embeddings", "labels", "parameters", "upstream", "arguments")
+    given = {name: vector.get(name) for name in names}
+    return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:16]
 
 
 def vector(item: Input, name: str) -> dict[str, Any]:
@@ -162,7 +177,8 @@ def _rounded(bound: Any) -> Any:
     if number == 0 or not math.isfinite(number):
         return portable(number)
     quantum = 10.0 ** (math.floor(math.log10(number)) - 3)
-    return float(f"{math.ceil(number / quantum) * quantum:.4g}")
+    # the nudge keeps a bound that is a round number from depending on its last bit
+    return float(f"{math.ceil(number / quantum * (1 + 1e-9)) * quantum:.4g}")
 
 
 def coverage(families: dict[str, list[dict[str, Any]]]) -> str:

@@ -14,7 +14,7 @@ WORDS = "'mean', 'sum' or 'none'"
 
 
 def rejects() -> list[dict[str, Any]]:
-    """Return every must-reject vector; new ones go to the end, ids never change."""
+    """Return every must-reject vector; new ones go to the end of all, ids never change."""
     return [
         {
             "id": f"reject-{number:03d}",

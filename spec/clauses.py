@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-PLANNED = ("GRD-15", "NUM-17", "DST-1", "DST-2", "DST-3", "PRF-1", "PRF-2")
+PLANNED = (
+    "INP-27",
+    "INP-28",
+    "GRD-15",
+    "NUM-17",
+    "NUM-18",
+    "DST-1",
+    "DST-2",
+    "DST-3",
+    "PRF-1",
+    "PRF-2",
+)
 """Clauses whose subject comes later: reported as planned, cited by no test."""
 
 SUITE = ("CNF-1", "CNF-2", "CNF-3", "CNF-4", "CNF-5", "CNF-6")
@@ -21,11 +32,6 @@ class Clause:
 
     id: str
     text: str
-
-    @property
-    def family(self) -> str:
-        """The letters of the id, such as "TCL"."""
-        return self.id.split("-")[0]
 
     @property
     def digest(self) -> str:

@@ -108,7 +108,8 @@ def check_parameters(describe: Describe, *, normalize: Any, reduction: Any, **sc
     """Refuse wrong temperature, k1, k2 (those given), normalize and reduction."""
     for name, value in scalars.items():
         _check_scalar(describe, name, value)
-    if type(normalize).__name__ not in ("bool", "bool_"):
+    kind = type(normalize)
+    if not (kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"))):
         raise TypeError(f"normalize must be a bool, got {_kind(normalize)}")
     if not isinstance(reduction, str):
         raise TypeError(f"reduction must be a string, got {_kind(reduction)}")
@@ -120,7 +121,7 @@ def numpy_array(value: Any) -> Array | None:
     """Describe a NumPy array or scalar, which every backend takes as labels."""
     if not hasattr(value, "__array_interface__"):
         return None
-    return Array(str(value.dtype), tuple(value.shape))
+    return Array(value.dtype.name, tuple(value.shape))
 
 
 def signed_labels(labels: Sequence[Any]) -> list[int]:

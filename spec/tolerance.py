@@ -20,8 +20,8 @@ SMALLEST = {
 }
 """What an entry may err near 0: the smallest normal, or half float16's smallest subnormal."""
 
-LAMBDA = 4.0
-"""The one constant: a sum's error exceeds LAMBDA sqrt(n) u with probability below 2 exp(-8)."""
+LAMBDA = 8.0
+"""The one constant: a sum's error exceeds LAMBDA sqrt(n) u with probability below 2 exp(-32)."""
 
 MAX_EXPONENT_ERROR = 2.0**-5
 """First order holds while an exponent errs by less; vectors serve a dtype only below it."""
@@ -42,30 +42,31 @@ def exponent(ds: Any, s: Any, T: float, k1: float, k2: float) -> Any:
 
     `ds` bounds the anchor's |ds_ij| in units of u, `s` its |s_ij|.
     """
-    error = ds * max(1 / T, float(k1 > 0)) + 3 * s / T + 4
+    error = ds * max(1 / T, float(k1 > 0)) + 5 * s / T + 6
     if k1 > 0:
-        error = error + 3 * s + 3 * abs(math.log(k1))
+        error = error + 5 * s + 5 * abs(math.log(k1))
     if k2 > 0:
-        error = error + 3 * abs(math.log(k2))
+        error = error + 5 * abs(math.log(k2))
     return error
 
 
-def anchor_loss(error: Any, ds: Any, s: Any, mean_s: Any, log_D: Any, T: float, pairs: Any) -> Any:
+def anchor_loss(error: Any, ds: Any, s: Any, mean_s: Any, log_D: Any, T: float, rows: int) -> Any:
     """Return the error of l_i: exponents, similarities of the mean, sums, and the two parts of l_i.
 
-    `error` is `exponent`, `mean_s` the mean of |s_ip| over P(i), `pairs` is summation(|P| + |N|).
+    `error` is `exponent`, `mean_s` the mean of |s_ip| over P(i).
     """
-    return error + (ds + 3 * s) / T + pairs * (1 + mean_s / T) + 2 * (log_D + mean_s / T) + 4
+    parts = log_D + mean_s / T + math.log(2 * rows)
+    return error + (ds + 3 * s) / T + summation(2 * rows) * (1 + mean_s / T) + 2 * parts + 4
 
 
-def share(error: Any, log_D: Any, pairs: Any) -> Any:
+def share(error: Any, log_D: Any, rows: int) -> Any:
     """Return the relative error of a term's share in D_i."""
-    return 2 * error + share_rounding(log_D, pairs)
+    return 2 * error + share_rounding(log_D, rows)
 
 
-def share_rounding(log_D: Any, pairs: Any) -> Any:
+def share_rounding(log_D: Any, rows: int) -> Any:
     """Return the part of it that is not the exponents': the sum D_i, its logarithm, the factors."""
-    return pairs + 2 * log_D + 8
+    return summation(2 * rows) + 2 * log_D + 8
 
 
 def row(share_error: Any, rows: int, columns: int, *, normalize: bool) -> Any:

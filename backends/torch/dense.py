@@ -17,7 +17,7 @@ def anchor_losses(
     """Return l_i, 0 where P(i) is empty, and whether P(i) has a member, both of shape (N,).
 
     `z` (N, D) is compared as it is; `labels` (N,) is int64; T, k1 and k2 are Python numbers or
-    scalars of z's dtype and device. A number of 0 drops its term (TCL-5).
+    scalars on z's device. A number of 0 drops its term (TCL-5).
     """
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     positives = (labels[:, None] == labels) & ~itself  # (N, N)
@@ -28,7 +28,7 @@ def anchor_losses(
 
     groups = [_temperature_terms(t, itself, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
-        factor, offset = _weight(k1)
+        factor, offset = _weight(k1, z.dtype)
         groups.append((torch.where(positives, offset - s, -math.inf), factor))
     maximum = _row_maximum(groups)  # (N,)
     total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
@@ -60,12 +60,12 @@ def _temperature_terms(
             return torch.where(positives, t, -math.inf), None
         if k2 == 1:
             return t.masked_fill(itself, -math.inf), None
-    factor, offset = _weight(k2)
+    factor, offset = _weight(k2, t.dtype)
     exponents = torch.where(positives, t, t + offset).masked_fill(itself, -math.inf)
     return exponents, None if factor is None else torch.where(positives, 1, factor)
 
 
-def _weight(k: Tensor | float) -> tuple[Tensor | None, Tensor | float]:
+def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | float]:
     """Split k into a factor and the logarithm of the rest: k e^x = factor e^(x + offset).
 
     A number goes into the exponent whole. Of a tensor only what is above 1 does: what is left of
@@ -73,8 +73,8 @@ def _weight(k: Tensor | float) -> tuple[Tensor | None, Tensor | float]:
     """
     if not isinstance(k, Tensor):
         return None, math.log(k)
-    fixed = k.detach().clamp(min=1)
-    return k / fixed, fixed.log()
+    fixed = k.detach().clamp(min=1)  # in k's own dtype: `dtype` may not hold it
+    return (k / fixed).to(dtype), fixed.log().to(dtype)
 
 
 def _row_maximum(groups: list[tuple[Tensor, Tensor | None]]) -> Tensor:

@@ -118,7 +118,7 @@ def tcl_loss(
 
 def describe(value: Any) -> contract.Array | None:
     """Describe a tensor to `spec.contract`; None for anything else."""
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
         return None
     dtype = str(value.dtype).removeprefix("torch.")
     return contract.Array(dtype, tuple(value.shape), str(value.device))
@@ -138,10 +138,8 @@ def _loss(
     dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
     with _without_autocast(embeddings.device.type):
         rows = embeddings.flatten(0, -2).to(dtype)  # (N, D)
-        T, k1, k2 = (
-            _scalar(scalars.get(name, otherwise), rows)
-            for name, otherwise in (("temperature", 0.0), ("k1", 0.0), ("k2", 1.0))
-        )
+        T = _scalar(scalars["temperature"], rows)
+        k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
         z = _unit_rows(rows) if normalize else rows
         losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
         # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
@@ -189,10 +187,11 @@ def _row_labels(labels: Any, embeddings: Tensor) -> Tensor:
 
 
 def _scalar(value: Tensor | float, rows: Tensor) -> Tensor | float:
-    """Return a tensor in the dtype and on the device of `rows`, a number as a float."""
+    """Return a tensor on the device of `rows`, no narrower than they are; a number as a float."""
     if isinstance(value, Tensor):
+        dtype = torch.promote_types(value.dtype, rows.dtype)
         # Only towards a device: a copy to the host that does not block is read too early.
-        return value.to(rows.device, rows.dtype, non_blocking=value.device.type == "cpu")
+        return value.to(rows.device, dtype, non_blocking=value.device.type == "cpu")
     return float(value)
 
 

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from tuned_contrastive.conformance.protocol import Case
+
 MakeArray = Callable[..., Any]
+
+
+def intact(case: Case, embeddings: Any, labels: Any) -> bool:
+    """Return whether native embeddings and labels, read back as arrays, still are the case's."""
+    rows = np.asarray(embeddings, dtype=np.float64).reshape(case.embeddings.shape)
+    same = np.array_equal(rows, case.embeddings, equal_nan=True)
+    return same and (case.labels is None or np.array_equal(labels, case.labels))
 
 
 def native(value: Any, ones: MakeArray) -> Any:

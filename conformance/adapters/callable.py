@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from tuned_contrastive.conformance.adapters import intact
 from tuned_contrastive.conformance.adapters.signature import (
     fixed_parameters,
     notes,
@@ -43,13 +44,18 @@ class Bare:
     device: str
     capabilities: Capabilities
     notes: tuple[str, ...]
+    instances: dict[str, Any] = field(default_factory=dict)
+    """One per parameter set, used again and again: what it keeps from call to call is judged."""
 
     def __call__(self, case: Case, embeddings: Any, labels: Any) -> Any:
         """Call with native embeddings and labels, and the parameters that the signature has."""
         parameters = {**DEFAULTS, **case.parameters, **self.given}
         target: Any = self.target
         if self.constructor or inspect.isclass(target):
-            target = target(**{n: v for n, v in parameters.items() if n in self.constructor})
+            chosen = {n: v for n, v in parameters.items() if n in self.constructor}
+            if repr(chosen) not in self.instances:
+                self.instances[repr(chosen)] = target(**chosen)
+            target = self.instances[repr(chosen)]
         rest = list(self.call)[2:]
         return target(embeddings, labels, **{n: v for n, v in parameters.items() if n in rest})
 
@@ -147,12 +153,14 @@ class BareNumpy:
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
-        rows = self.bare.rows(case).astype(case.dtype)
+        rows = given = self.bare.rows(case).astype(case.dtype)
+        labels = None if case.labels is None else case.labels.copy()
         if self.bare.unit_input and case.parameters.get("normalize", True):
-            rows = _unit_rows(rows)
-        value = np.asarray(self.bare(case, rows, case.labels))
+            given = _unit_rows(rows)
+        value = np.asarray(self.bare(case, given, labels))
         losses = self.bare.losses(value.astype(np.float64), case)
-        return Outcome(losses, loss_dtype=str(value.dtype))
+        left = intact(case, rows, labels)
+        return Outcome(losses, loss_dtype=str(value.dtype), intact=left)
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Refuse: a bare NumPy function has no gradients."""

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tuned_contrastive.conformance.adapters import intact
 from tuned_contrastive.conformance.adapters.callable import Bare
 from tuned_contrastive.conformance.protocol import Case, Float64, Outcome
 from tuned_contrastive.spec import contract
@@ -20,30 +21,40 @@ class BareTorch:
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
-        return self._outcome(case, self._call(case)[1])
+        return self._outcome(case, self._call(case))
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Return the loss and its gradient in the embeddings."""
-        rows, loss = self._call(case)
+        called = self._call(case)
+        rows, _, loss = called
         arriving = torch.tensor(upstream, dtype=loss.dtype, device=loss.device)
         (found,) = torch.autograd.grad(loss, [rows], arriving.reshape(loss.shape))
-        return self._outcome(case, loss, found.reshape(case.embeddings.shape))
+        return self._outcome(case, called, found.reshape(case.embeddings.shape))
 
-    def _call(self, case: Case) -> tuple[Tensor, Tensor]:
+    def _call(self, case: Case) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return the rows and the labels as they are after the call, and the loss."""
         device = torch.device(self.bare.device)
         rows = torch.tensor(
             self.bare.rows(case), dtype=getattr(torch, case.dtype), device=device
         ).requires_grad_()
         labels = None if case.labels is None else torch.tensor(case.labels, device=device)
         unit = self.bare.unit_input and case.parameters.get("normalize", True)
-        return rows, self.bare(case, _unit_rows(rows) if unit else rows, labels)
+        return rows, labels, self.bare(case, _unit_rows(rows) if unit else rows, labels)
 
-    def _outcome(self, case: Case, loss: Tensor, gradient: Tensor | None = None) -> Outcome:
+    def _outcome(
+        self,
+        case: Case,
+        called: tuple[Tensor, Tensor | None, Tensor],
+        gradient: Tensor | None = None,
+    ) -> Outcome:
+        rows, labels, loss = called
+        left = None if labels is None else labels.cpu().numpy()
         return Outcome(
             self.bare.losses(_array(loss), case),
             None if gradient is None else _array(gradient),
             loss_dtype=_name(loss),
             gradient_dtype=None if gradient is None else _name(gradient),
+            intact=intact(case, _array(rows), left),
         )
 
 

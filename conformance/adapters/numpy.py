@@ -33,11 +33,12 @@ class NumpyReference:
         found = GRADIENTS[case.loss](
             case.embeddings, case.labels, upstream=upstream, **case.parameters
         )
-        scalars = {name: getattr(found, name) for name in ("temperature", "k1", "k2")}
+        given = {name: getattr(found, name) for name in ("temperature", "k1", "k2")}
+        scalars: dict[str, Any] = {n: v if v is None else np.asarray(v) for n, v in given.items()}
         return Outcome(
             np.asarray(found.loss),
             found.embeddings,
-            **{name: None if v is None else np.asarray(v) for name, v in scalars.items()},
+            **scalars,
             loss_dtype=str(np.asarray(found.loss).dtype),
             gradient_dtype=str(found.embeddings.dtype),
         )

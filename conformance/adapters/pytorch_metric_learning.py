@@ -1,5 +1,6 @@
 """SupConLoss of pytorch-metric-learning, called as its documentation calls it."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -8,8 +9,12 @@ import torch
 from pytorch_metric_learning import distances, losses, reducers
 from torch import Tensor
 
+from tuned_contrastive.conformance.adapters import intact
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import Capabilities, Case, Float64, Outcome
+
+Call = tuple[Tensor, Tensor, Tensor]
+"""Rows and labels as they are after the call, and the loss."""
 
 
 class PytorchMetricLearning:
@@ -30,19 +35,26 @@ class PytorchMetricLearning:
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
-        return _outcome(self._call(case)[1])
+        return self._outcome(case, self._call(case))
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Return the loss and its gradient in the embeddings."""
-        rows, loss = self._call(case)
+        called = self._call(case)
+        rows, _, loss = called
         (gradient,) = torch.autograd.grad(loss, [rows], torch.tensor(upstream, dtype=loss.dtype))
-        return _outcome(loss, gradient)
+        return self._outcome(case, called, gradient)
 
-    def _call(self, case: Case) -> tuple[Tensor, Tensor]:
+    def _outcome(self, case: Case, called: Call, gradient: Tensor | None = None) -> Outcome:
+        rows, labels, loss = called
+        left = intact(case, rows.detach().numpy(), labels.numpy())
+        return replace(_outcome(loss, gradient), intact=left)
+
+    def _call(self, case: Case) -> Call:
         rows = torch.tensor(case.embeddings, dtype=getattr(torch, case.dtype), requires_grad=True)
         given = {**DEFAULTS, **case.parameters}
         module = _module(given["temperature"], given["normalize"], given["reduction"])
-        return rows, module(rows, torch.tensor(case.labels))
+        labels = torch.tensor(case.labels)
+        return rows, labels, module(rows, labels)
 
 
 implementation = PytorchMetricLearning

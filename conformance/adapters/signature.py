@@ -77,6 +77,7 @@ def notes(
     ]
     if assume == "unit-input":
         told.append("with normalize=True its rows are normalised before the call, not by it")
+    told.append("gradients in temperature, k1 and k2 are not judged")
     if framework == "numpy":
         told.append("only values are judged: a bare NumPy function has no gradients")
     return tuple(told)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tuned_contrastive.backends.torch import SupConLoss, TCLLoss, supcon_loss, tcl_loss
-from tuned_contrastive.conformance.adapters import native
+from tuned_contrastive.conformance.adapters import intact, native
 from tuned_contrastive.conformance.protocol import FEATURES, Capabilities, Case, Float64, Outcome
 from tuned_contrastive.spec import contract
 
@@ -47,7 +47,8 @@ class Torch:
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
-        return _outcome(self._loss(case, self._arguments(case)))
+        arguments = self._arguments(case)
+        return _checked(_outcome(self._loss(case, arguments)), case, arguments)
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Return the loss and its gradients."""
@@ -56,7 +57,8 @@ class Torch:
         variables = _variables(arguments)
         arriving = torch.tensor(upstream, dtype=loss.dtype, device=self.device)
         found = torch.autograd.grad(loss, list(variables.values()), arriving)
-        return _outcome(loss, dict(zip(variables, found, strict=True)))
+        outcome = _outcome(loss, dict(zip(variables, found, strict=True)))
+        return _checked(outcome, case, arguments)
 
     def hessian_vector_product(self, case: Case, direction: Mapping[str, Float64]) -> Outcome:
         """Return H v of the reduced loss, by differentiating twice backwards."""
@@ -137,7 +139,7 @@ implementation = Torch
 def _without_torch_warnings() -> Iterator[None]:
     """Let torch 2.13 load its compiler and forward mode, which use its own deprecated torch.jit."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning, "torch")
         yield
 
 
@@ -150,12 +152,20 @@ def _variables(arguments: Arguments) -> dict[str, Tensor]:
 def _outcome(loss: Tensor, gradients: Mapping[str, Tensor] | None = None) -> Outcome:
     found = gradients or {}
     rows = found.get("embeddings")
+    arrays: dict[str, Any] = {name: _array(value) for name, value in found.items()}
     return Outcome(
         _array(loss),
-        **{name: _array(value) for name, value in found.items()},
+        **arrays,
         loss_dtype=_name(loss),
         gradient_dtype=None if rows is None else _name(rows),
     )
+
+
+def _checked(outcome: Outcome, case: Case, arguments: Arguments) -> Outcome:
+    """Say whether the call left the tensors that it was given as they were (INP-25)."""
+    labels = arguments["labels"]
+    found = None if labels is None else labels.cpu().numpy()
+    return replace(outcome, intact=intact(case, _array(arguments["embeddings"]), found))
 
 
 def _array(value: Tensor) -> Float64:

@@ -155,3 +155,13 @@ class NoZeroWeights(Plain):
         given = {**case.parameters}
         given |= {name: max(given[name], 1e-6) for name in ("k1", "k2") if name in given}
         return super().forward(replace(case, parameters=given))
+
+
+class LogOfTheSum(Plain):
+    """The positives are added inside the logarithm: -log of their share of the sum."""
+
+    breaks = "SUP-5"
+    capabilities = APART
+
+    def mean_of_positives(self, b: Batch) -> Array:
+        return np.asarray(np.log(np.where(b.positives, np.exp(b.s / b.T), 0).sum(axis=1)))

@@ -219,7 +219,7 @@ class Plain:
         stored, name = rows.astype(b.x.dtype), self.gradient_dtype(b)
         if name in ("bfloat16", "float16"):
             stored = rounded(stored, name)
-        found = {key: np.asarray(value, np.float64) for key, value in scalars.items()}
+        found: dict[str, Any] = {k: np.asarray(v, np.float64) for k, v in scalars.items()}
         return Outcome(
             np.asarray(loss, np.float64),
             stored.astype(np.float64),

@@ -9,7 +9,6 @@ import pytest
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.selftest.doctored import PLAIN_NUMPY, PLAIN_SUPCON, WRONG_SIGN
 
-pytest.importorskip("torch")
 TORCH = ["--framework", "torch", "--losses", "supcon"]
 
 
@@ -39,6 +38,47 @@ def test_wrong_sign_is_refused_at_its_clause(tmp_path: Path) -> None:
     assert status == 1
     assert statuses(document)["SUP-5"] == "fail"
     assert statuses(document)["SUP-9"] == statuses(document)["LAW-3"] == "pass"
+
+
+def test_wrong_sign_is_most_telling_of_its_clause(tmp_path: Path) -> None:
+    status, document = judge(tmp_path, WRONG_SIGN, "supcon", *TORCH, "--dtype", "float64")
+    assert (status, document["conforming"]) == (1, False)
+    assert "SUP-5" in document["results"][0]["telling"]
+
+
+REMEMBERS = (
+    PLAIN_SUPCON
+    + """
+
+class Remembers(torch.nn.Module):
+    def __init__(self, temperature=0.1):
+        super().__init__()
+        self.temperature, self.labels = temperature, None
+
+    def forward(self, embeddings, labels):
+        if self.labels is None or len(self.labels) != len(labels):
+            self.labels = labels.clone()
+        return supcon(embeddings, self.labels, temperature=self.temperature)
+
+
+def wipes(embeddings, labels, temperature=0.1):
+    loss = supcon(embeddings.clone(), labels.clone(), temperature=temperature)
+    embeddings.data.zero_()
+    return loss
+"""
+)
+
+
+def test_labels_kept_from_an_earlier_call_are_refused(tmp_path: Path) -> None:
+    options = ["--assume", "normalizes", "--dtype", "float64"]
+    status, document = judge(tmp_path, REMEMBERS, "Remembers", *TORCH, *options)
+    assert (status, document["conforming"]) == (1, False)
+
+
+def test_changed_arguments_are_refused(tmp_path: Path) -> None:
+    options = ["--assume", "normalizes", "--dtype", "float64", "--clause", "INP-25"]
+    status, document = judge(tmp_path, REMEMBERS, "wipes", *TORCH, *options)
+    assert (status, statuses(document)["INP-25"]) == (1, "fail")
 
 
 def test_module_class_takes_constructor_parameters(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import jsonschema
 import numpy as np
 import pytest
 
+from tuned_contrastive.conformance.judge import quantity_share
+from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.reference import make_vectors
 from tuned_contrastive.spec import contract, tolerance
 from tuned_contrastive.spec.clauses import load_clauses
@@ -16,7 +18,7 @@ from tuned_contrastive.spec.clauses import load_clauses
 FOLDER = make_vectors.FOLDER
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
 FILES = sorted(MANIFEST["files"])
-VECTORS = {
+VECTORS: dict[str, dict[str, Any]] = {
     vector["id"]: vector
     for name in FILES
     for vector in json.loads((FOLDER / name).read_text(encoding="utf-8"))["vectors"]
@@ -25,6 +27,10 @@ VALUES = {name: vector for name, vector in VECTORS.items() if "expected" in vect
 QUANTITIES = [(name, quantity) for name, vector in VALUES.items() for quantity in vector["bounds"]]
 SHARP = [(name, q) for name, q in QUANTITIES if q not in VALUES[name]["quantity_flags"]]
 BLUNT = [(name, q) for name, q in QUANTITIES if q in VALUES[name]["quantity_flags"]]
+
+
+EXPECTED = {vector.id: vector.expected for vector in load_vectors().values}
+BOUNDS = {vector.id: vector.bounds for vector in load_vectors().values}
 
 
 def allowed(vector: dict[str, Any], quantity: str) -> Any:
@@ -62,7 +68,7 @@ def test_manifest_tells_the_file(name: str) -> None:
     assert MANIFEST["files"][name] == {
         "count": len(vectors),
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "ids": [vector["id"] for vector in vectors],
+        "inputs": {vector["id"]: make_vectors.input_digest(vector) for vector in vectors},
     }
 
 
@@ -97,27 +103,51 @@ def test_inputs_are_exact_in_bfloat16(name: str) -> None:
     assert not (bits[np.isfinite(given)] & 0xFFFF).any()
 
 
+def share(name: str, quantity: str, dtype: str, got: Any) -> float:
+    """Return the share that the suite's own judge gives to a result."""
+    bounds = {key: np.asarray(value, dtype=np.float64) for key, value in BOUNDS[name].items()}
+    return quantity_share(quantity, np.asarray(got), EXPECTED[name], bounds, dtype)
+
+
+JUDGED = [(name, q, dtype) for name, q in SHARP for dtype in VALUES[name]["dtypes"]]
+
+
+@pytest.mark.parametrize(("name", "quantity", "dtype"), JUDGED)
+def test_zero_and_one_percent_are_refused(name: str, quantity: str, dtype: str) -> None:
+    exact = EXPECTED[name][quantity]
+    assert share(name, quantity, dtype, exact) == 0
+    assert share(name, quantity, dtype, 0 * exact) > 1
+    assert share(name, quantity, dtype, 1.01 * exact) > 1
+
+
 @pytest.mark.parametrize(("name", "quantity"), SHARP)
-def test_zero_is_refused(name: str, quantity: str) -> None:
+def test_sharp_is_what_the_flags_say(name: str, quantity: str) -> None:
     vector = VALUES[name]
     assert size(vector, quantity, vector["expected"][quantity]) > make_vectors.SHARP
 
 
-@pytest.mark.parametrize(("name", "quantity"), [pair for pair in SHARP if pair[1] != "loss"])
-def test_one_percent_is_refused(name: str, quantity: str) -> None:
-    vector = VALUES[name]
-    assert size(vector, quantity, 0.01 * np.array(vector["expected"][quantity])) > 1
-
-
 SHARP_LOSSES = [name for name, quantity in SHARP if quantity == "loss"]
-SCALAR_LOSSES = [name for name in SHARP_LOSSES if np.ndim(VALUES[name]["expected"]["loss"]) == 0]
 
 
-@pytest.mark.parametrize("place", range(1, len(SCALAR_LOSSES)))
-def test_the_loss_of_the_neighbouring_vector_is_refused(place: int) -> None:
-    vector, other = (VALUES[SCALAR_LOSSES[index]] for index in (place, place - 1))
-    difference = vector["expected"]["loss"] - other["expected"]["loss"]
-    assert (size(vector, "loss", difference) > 1) == (difference != 0)
+def neighbour(name: str) -> Any:
+    """Return the loss of the next vector that has another one, in the shape of this one's."""
+    own = EXPECTED[name]["loss"]
+    later = SHARP_LOSSES[SHARP_LOSSES.index(name) + 1 :] + SHARP_LOSSES
+    losses = (EXPECTED[other]["loss"].reshape(-1)[0] for other in later)
+    return np.full_like(own, next(loss for loss in losses if loss != own.reshape(-1)[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, d) for name in SHARP_LOSSES for d in VALUES[name]["dtypes"]]
+)
+def test_the_loss_of_the_neighbouring_vector_is_refused(name: str, dtype: str) -> None:
+    assert share(name, "loss", dtype, neighbour(name)) > 1
+
+
+def test_an_id_keeps_its_input() -> None:
+    changed = {"tcl": [{**VECTORS["tcl-001"], "upstream": 7}]}
+    with pytest.raises(ValueError, match="ids are permanent: digits-001 must keep its input"):
+        make_vectors.refuse_other_inputs(changed)
 
 
 def test_few_quantities_cannot_tell() -> None:

@@ -141,6 +141,11 @@ def gradients(
     return outcome.loss, np.asarray(outcome.embeddings)
 
 
+def weights(loss: str) -> dict[str, Any]:
+    """Return k1 and k2 where the loss has them, exact in every dtype."""
+    return {"k1": 3.0, "k2": 0.25} if loss == "tcl" else {}
+
+
 def loss_share(got: Float64, exact: Any, call: Call, dtype: str, calls: int = 2) -> float:
     """Return the share of a loss in what `calls` calls of this kind may be off together."""
     return value_share(got, np.asarray(exact), calls * call.bounds()["loss"], dtype)

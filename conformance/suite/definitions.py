@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuned_contrastive.conformance.protocol import Float64, Implementation
-from tuned_contrastive.conformance.suite.calls import Call
+from tuned_contrastive.conformance.suite.calls import Call, weights
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
 HADAMARD = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+MANY = 600
+MANY_PARAMETERS = {"temperature": 0.5, "normalize": True, "reduction": "mean"}
 SURE = 4.0
 """A difference is strict where it is this many times what may be off."""
 
@@ -75,6 +77,14 @@ def orthonormal_rows(drawn: Call, order: Sequence[int]) -> tuple[Call, Float64]:
     positives, negatives, k1, k2 = counts(call)
     D = positives * (1 + k1) + k2 * negatives
     return call, reduced(np.log(np.where(positives > 0, D, 1.0)), call)
+
+
+def many_orthonormal_rows(loss: str) -> tuple[Call, Float64]:
+    """Return more rows and columns than the vectors have, and their loss after LAW-11."""
+    drawn = Call(loss, np.eye(8), np.arange(MANY) % 7, {**MANY_PARAMETERS, **weights(loss)})
+    call = drawn.with_rows(np.eye(MANY))
+    positives, negatives, k1, k2 = counts(call)
+    return call, reduced(np.log(positives * (1 + k1) + k2 * negatives), call)
 
 
 def counts(call: Call) -> tuple[Float64, Float64, float, float]:

@@ -13,7 +13,7 @@ from tuned_contrastive.conformance.protocol import (
     WithSecondDerivatives,
     WithTransforms,
 )
-from tuned_contrastive.conformance.suite.calls import Call, loss_share, sample
+from tuned_contrastive.conformance.suite.calls import Call, loss_share, sample, weights
 from tuned_contrastive.reference.oracle import hessian_vector_product
 
 SECOND = 1e-10
@@ -97,11 +97,6 @@ def test_transform_gives_what_the_plain_call_gives(
     got, plain = implementation.transformed(transform, case)
     allowed = SECOND * np.abs(plain).max()
     accept(float(np.abs(got - plain).max() / allowed), f"transform {transform}")
-
-
-def weights(loss: str) -> dict[str, Any]:
-    """Return k1 and k2 where the loss has them, exact in every dtype."""
-    return {"k1": 3.0, "k2": 0.25} if loss == "tcl" else {}
 
 
 def direction(call: Call) -> dict[str, Float64]:

@@ -8,12 +8,14 @@ from tuned_contrastive.conformance.protocol import WithErrors
 from tuned_contrastive.conformance.vectors import Reject
 
 ERRORS = {"TypeError": TypeError, "ValueError": ValueError}
+OTHER = {"TypeError": ValueError, "ValueError": TypeError}
 
 
 @pytest.mark.needs(errors="category")
 def test_wrong_argument_is_refused(implementation: WithErrors, reject: Reject) -> None:
-    with pytest.raises(ERRORS[reject.error]):
+    with pytest.raises(ERRORS[reject.error]) as caught:
         implementation.call(reject.loss, reject.arguments)
+    assert not isinstance(caught.value, OTHER[reject.error])
 
 
 @pytest.mark.clause("INP-21")

@@ -99,6 +99,18 @@ def test_boolean_labels(
     accept(loss_share(got, implementation.loss(same.case(dtype)).loss, same, dtype))
 
 
+@pytest.mark.clause("INP-5")
+@pytest.mark.needs(parameters=PLAIN)
+def test_no_label_is_set_aside(
+    implementation: Implementation, loss: str, dtype: str, accept: Accept
+) -> None:
+    call = sample(loss, **PLAIN)
+    customary = np.array([-100, 255, -1])  # what others read as "ignore"
+    got = implementation.loss(call.with_rows(call.embeddings, customary[CLASSES]).case(dtype))
+    same = call.with_rows(call.embeddings, CLASSES)
+    accept(loss_share(got.loss, implementation.loss(same.case(dtype)).loss, same, dtype))
+
+
 @pytest.mark.clause("INP-6")
 @pytest.mark.needs(feature="native-labels", parameters=PLAIN)
 @pytest.mark.parametrize("kind", ["array", "numpy", "list"])
@@ -139,8 +151,8 @@ def test_without_labels_every_sample_is_a_class(
 def test_arguments_stay_as_they_were(implementation: Implementation, loss: str, dtype: str) -> None:
     call = sample(loss, **PLAIN)
     case, copy = call.case(dtype), call.embeddings.copy()
-    implementation.loss(case)
-    implementation.gradients(case, ones(call))
+    value, gradient = implementation.loss(case), implementation.gradients(case, ones(call))
+    assert (value.intact, gradient.intact) == (True, True)
     assert np.array_equal(case.embeddings, copy)
     assert np.array_equal(np.asarray(case.labels), sample(loss).labels)
     assert case.parameters == PLAIN

@@ -20,8 +20,10 @@ from tuned_contrastive.conformance.suite.calls import (
     ones,
 )
 from tuned_contrastive.conformance.suite.definitions import (
+    MANY_PARAMETERS,
     equal_rows,
     growth_share,
+    many_orthonormal_rows,
     nt_xent,
     orthogonality_share,
     orthonormal_rows,
@@ -202,4 +204,13 @@ def test_orthonormal_rows(
 ) -> None:
     drawn = data.draw(calls(implementation.capabilities, loss))
     call, exact = orthonormal_rows(drawn, data.draw(st.permutations(range(8))))
+    accept(loss_share(implementation.loss(call.case(dtype)).loss, exact, call, dtype), "the loss")
+
+
+@pytest.mark.clause("LAW-11")
+@pytest.mark.needs(flat=True, dtypes=("float64", "float32"), parameters=MANY_PARAMETERS)
+def test_many_orthonormal_rows(
+    implementation: Implementation, loss: str, dtype: str, accept: Accept
+) -> None:
+    call, exact = many_orthonormal_rows(loss)
     accept(loss_share(implementation.loss(call.case(dtype)).loss, exact, call, dtype), "the loss")
