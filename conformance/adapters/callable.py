@@ -131,6 +131,8 @@ def bare_implementation(
 
 def _adapter(framework: str, bare: Bare) -> Implementation:
     """Return the adapter of a framework, which is imported only here."""
+    if framework == "numpy" and (bare.device != "cpu" or "bfloat16" in bare.capabilities.dtypes):
+        raise TargetError("a bare NumPy function is judged on the cpu, and has no bfloat16")
     if framework == "numpy":
         return BareNumpy(bare)
     try:
@@ -139,7 +141,10 @@ def _adapter(framework: str, bare: Bare) -> Implementation:
         raise TargetError(
             f"{error.name} is not installed: pip install 'tuned-contrastive[torch]'"
         ) from error
-    return BareTorch(bare)
+    try:
+        return BareTorch(bare)
+    except (RuntimeError, AssertionError) as error:
+        raise TargetError(f"{bare.name} does not run on {bare.device}: {error}") from error
 
 
 class BareNumpy:

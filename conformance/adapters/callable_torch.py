@@ -15,6 +15,7 @@ class BareTorch:
 
     def __init__(self, bare: Bare) -> None:
         self.bare = bare
+        self.device = torch.empty(0, device=bare.device).device  # raises where there is none
         self.name = bare.name
         self.capabilities = bare.capabilities
         self.notes = bare.notes
@@ -33,11 +34,10 @@ class BareTorch:
 
     def _call(self, case: Case) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return the rows and the labels as they are after the call, and the loss."""
-        device = torch.device(self.bare.device)
         rows = torch.tensor(
-            self.bare.rows(case), dtype=getattr(torch, case.dtype), device=device
+            self.bare.rows(case), dtype=getattr(torch, case.dtype), device=self.device
         ).requires_grad_()
-        labels = None if case.labels is None else torch.tensor(case.labels, device=device)
+        labels = None if case.labels is None else torch.tensor(case.labels, device=self.device)
         unit = self.bare.unit_input and case.parameters.get("normalize", True)
         return rows, labels, self.bare(case, _unit_rows(rows) if unit else rows, labels)
 
