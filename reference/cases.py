@@ -67,6 +67,7 @@ def inputs() -> Iterator[Input]:
     yield from _edges()
     yield from _published()
     yield from _tiles()
+    yield from _every_digit()
 
 
 def _formula() -> Iterator[Input]:
@@ -250,3 +251,15 @@ def _tiles() -> Iterator[Input]:
             x = grid(300 + rows, rows, 2)
             p = parameters(loss, temperature=0.5)
             yield Input("tiles", loss, x, labels, ("many-rows",), "grid", p, 2)
+
+
+def _every_digit() -> Iterator[Input]:
+    """Yield rows that use all digits of their dtype, so that products of fewer digits show."""
+    n, d = np.indices((24, 40))
+    fine = (11 * n * n + 29 * d + 17 * n * d) % 97 - 48
+    for digits, dtypes in ((20, ("float64", "float32")), (49, DOUBLE)):
+        for loss in ("supcon", "tcl"):
+            x = grid(400, 24, 40) + fine * 2.0**-digits
+            p = parameters(loss, temperature=0.5)
+            labels = np.arange(24) * 5 % 7
+            yield Input("digit", loss, x, labels, ("every-digit",), "grid", p, 2, dtypes)

@@ -44,6 +44,7 @@ FLAG_CLAUSES = {
     "large-similarity": ("NUM-9",),
     "overflow-float32": ("NUM-11",),
     "non-finite": ("NUM-12",),
+    "every-digit": ("NUM-4",),
 }
 
 REDUCTIONS = {"mean": "SUP-8", "sum": "SUP-10", "none": "SUP-11"}

@@ -193,6 +193,7 @@ EDGES = {
     "bug-report": ("float32",),
     "half-precision": ("float16", "bfloat16"),
     "real-data": contract.COMPUTE_DTYPES,
+    "every-digit": ("float64", "float32"),
 }
 
 
