@@ -137,7 +137,7 @@ def quantity_flags(
             flags[name] = "non-finite"
         elif not value.any():
             flags[name] = "zero"
-        elif not (value > SHARP * u * np.asarray(bound)).any():
+        elif not (value > SHARP * (u * np.asarray(bound) + tolerance.SMALLEST[wide])).any():
             flags[name] = "ill-conditioned"
     return flags
 

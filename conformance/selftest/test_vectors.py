@@ -146,7 +146,7 @@ def test_the_loss_of_the_neighbouring_vector_is_refused(name: str, dtype: str) -
 
 def test_an_id_keeps_its_input() -> None:
     changed = {"tcl": [{**VECTORS["tcl-001"], "upstream": 7}]}
-    with pytest.raises(ValueError, match="ids are permanent: digits-001 must keep its input"):
+    with pytest.raises(ValueError, match="ids are permanent: supcon-001 must keep its input"):
         make_vectors.refuse_other_inputs(changed)
 
 
