@@ -10,8 +10,11 @@ from tuned_contrastive.conformance.protocol import DTYPES, Implementation
 from tuned_contrastive.conformance.vectors import Reject, Vector, VectorSet
 
 LOSSES = ("supcon", "tcl")
-CHOSEN_DTYPES = {"compiled": ("float32",), "mixed": ("float64", "float32", "bfloat16", "float16")}
-MODE_CLAUSES = {"compiled": ("NUM-16",), "mixed": ("NUM-3",), "module": ("INP-26",)}
+CHOSEN_DTYPES = {"mixed": ("float64", "float32", "bfloat16", "float16")}
+COMPILED = ("compiled", "jit", "graph", "xla")
+"""Compiled modes: torch.compile, jax.jit, tf.function without and with XLA."""
+
+MODE_CLAUSES = {**dict.fromkeys(COMPILED, ("NUM-16",)), "mixed": ("NUM-3",), "module": ("INP-26",)}
 HALVES = ("bfloat16", "float16")
 REDUCING = {"SUP-8", "SUP-9", "SUP-10"}
 """What per-anchor losses say nothing about."""

@@ -68,6 +68,7 @@ def inputs() -> Iterator[Input]:
     yield from _published()
     yield from _tiles()
     yield from _every_digit()
+    yield from _weights()
 
 
 def _formula() -> Iterator[Input]:
@@ -263,3 +264,11 @@ def _every_digit() -> Iterator[Input]:
             p = parameters(loss, temperature=0.5)
             labels = np.arange(24) * 5 % 7
             yield Input("digit", loss, x, labels, ("every-digit",), "grid", p, 2, dtypes)
+
+
+def _weights() -> Iterator[Input]:
+    """Yield weights whose product with a sum of exponentials leaves the range, unlike its log."""
+    x, labels = grid(500, 12, 3), (np.arange(12) > 1).astype(np.int64)
+    for k1, k2 in ((3 * 2.0**126, 1.0), (3.0, 3 * 2.0**126)):
+        p = parameters("tcl", temperature=0.5, k1=k1, k2=k2, reduction="sum")
+        yield Input("weight", "tcl", x, labels, ("huge-weight",), "grid", p, 2.0**20)

@@ -36,6 +36,7 @@ FLAG_CLAUSES = {
     "half-precision": ("NUM-2",),
     "small-temperature": ("NUM-5",),
     "k1-extreme": ("NUM-6",),
+    "huge-weight": ("NUM-19",),
     "tiny-norm": ("NUM-7",),
     "huge-norm": ("NUM-7",),
     "equal-rows": ("NUM-8",),

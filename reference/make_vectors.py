@@ -152,11 +152,10 @@ def _wide_dtype(labels: tuple[int, ...]) -> str:
 
 
 def _portable_labels(labels: Any) -> dict[str, Any]:
-    """Return labels with their dtype; beyond 53 bits as strings, for any JSON parser."""
+    """Return labels with their dtype; those of 64 bits are strings, for any JSON parser."""
     values = labels.tolist()
-    if any(abs(int(value)) >= 2**53 for value in values):
-        values = [str(value) for value in values]
-    return {"dtype": labels.dtype.name, "values": values}
+    is_wide = labels.dtype.itemsize == 8
+    return {"dtype": labels.dtype.name, "values": [str(v) for v in values] if is_wide else values}
 
 
 def portable(value: Any) -> Any:

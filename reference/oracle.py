@@ -265,7 +265,8 @@ def _scalar_step(batch: _Batch, name: str) -> Any:
     if name == "T":
         longest = max(sum(a * a for a in batch.z(row)) for row in batch.x)
         return batch.T * min(mpf(1), batch.T / max(longest, mpf(1))) * mpf(10) ** -STEP
-    return mpf(10) ** (-STEP) / _response(batch, name)
+    # D_i is affine in k: its logarithm bends on the scale of k, and of D_i over its slope.
+    return mpf(10) ** (-STEP) * (getattr(batch, name) + 1 / _response(batch, name))
 
 
 def _response(batch: _Batch, name: str) -> Any:

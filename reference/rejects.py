@@ -31,7 +31,7 @@ def rejects() -> list[dict[str, Any]]:
 
 
 def _entries() -> list[tuple[tuple[str, ...], str, str, dict[str, Any]]]:
-    return [*_embeddings(), *_labels(), *_scalars(), *_words(), *_order()]
+    return [*_embeddings(), *_labels(), *_scalars(), *_words(), *_order(), *_before_work()]
 
 
 def _embeddings() -> list[Any]:
@@ -227,3 +227,11 @@ def _order() -> list[Any]:
             {"normalize": 3, "reduction": 3},
         ),
     ]
+
+
+def _before_work() -> list[Any]:
+    """Return a call with a wrong last argument and more rows than all pairs have room for."""
+    many = 1_000_000
+    rows = {"array": "float32", "shape": [many, 1]}
+    given = {"embeddings": rows, "labels": {"array": "int64", "shape": [many]}, "reduction": "avg"}
+    return [(("INP-29",), "ValueError", f"reduction must be {WORDS}, got 'avg'", given)]

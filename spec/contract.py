@@ -98,7 +98,7 @@ def check_labels(describe: Describe, labels: Any, embeddings: Array) -> None:
     known = len(array.shape) == 1 and (None in (array.shape[0], size) or array.shape[0] == size)
     if not known:
         raise ValueError(f"labels must have shape {_text((size,))}, got {_text(array.shape)}")
-    if array.device is not None and array.device != embeddings.device:
+    if None not in (array.device, embeddings.device) and array.device != embeddings.device:
         raise ValueError(
             f"labels must be on the device of embeddings, {embeddings.device}, got {array.device}"
         )

@@ -95,7 +95,7 @@ class OnlyAnchors(Plain):
     """Unreduced losses leave out the rows without a positive."""
 
     breaks = "SUP-11"
-    capabilities = OTHER_TEMPERATURE
+    capabilities = claims(fixed={"temperature": 0.1}, inputs=frozenset({"views"}))
 
     def reduce(self, b: Batch) -> Array:
         return b.losses[b.anchors] if b.given["reduction"] == "none" else super().reduce(b)

@@ -1,4 +1,4 @@
-"""Wrong dtypes, lost digits, overflow and chance (NUM-1 to NUM-16)."""
+"""Wrong dtypes, lost digits, overflow and chance (NUM-1 to NUM-19)."""
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
@@ -79,14 +79,14 @@ class NoMaximum(Plain):
 
 
 class K1Clamped(Plain):
-    """k1 is clamped to 1e7."""
+    """k1 is clamped to 1e7, but for values beyond any use."""
 
     breaks = "NUM-6"
     capabilities = claims(losses=frozenset({"tcl"}))
 
     def parameters(self, case: Case) -> dict[str, Any]:
         given = super().parameters(case)
-        return {**given, "k1": min(given["k1"], 1e7)}
+        return {**given, "k1": min(given["k1"], 1e7)} if given["k1"] <= 1e12 else given
 
 
 class PlainSquares(Plain):
@@ -197,3 +197,21 @@ class FastMath(Plain):
         found = super().gradients(case, upstream)
         fast = replace(found, loss=np.asarray(found.loss * (1 + 2.0**-12)))
         return fast if case.mode == "compiled" else found
+
+
+class WeightsOutside(Plain):
+    """k1 and k2 multiply sums that are taken without them."""
+
+    breaks = "NUM-19"
+    capabilities = claims(
+        dtypes=("float32",), losses=frozenset({"tcl"}), fixed={"temperature": 0.5}
+    )
+
+    def log_denominator(self, b: Batch, terms: tuple[Array, ...]) -> Array:
+        bare = [np.where(b.positives, b.s / b.T, -np.inf), np.where(b.positives, -b.s, -np.inf)]
+        bare.append(np.where(b.negatives, b.s / b.T, -np.inf))
+        M = self.maximum(b, tuple(bare))
+        sums = [np.exp(term - M[:, None]).sum(axis=1) for term in bare]
+        weights = [b.x.dtype.type(k) for k in (1, b.k1, b.k2)]
+        weighed = [k * total for k, total in zip(weights, sums, strict=True) if k]
+        return np.asarray(M + np.log(np.sum(weighed, axis=0)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from tuned_contrastive.conformance.adapters.numpy import NumpyReference
-from tuned_contrastive.conformance.protocol import Capabilities, Case, Float64, Outcome
+from tuned_contrastive.conformance.protocol import Capabilities, Case, Outcome
 
 PLAIN_SUPCON = """
 import torch
@@ -63,6 +63,7 @@ class OnlySupcon(NumpyReference):
     capabilities = Capabilities(
         losses=frozenset({"supcon"}),
         dtypes=("float64",),
+        gradients=frozenset(),
         modes=("eager", "compiled"),
         not_run={"compiled": "there is no compiler"},
     )
@@ -77,12 +78,6 @@ class WrongMean(OnlySupcon):
         """Return the loss, zeros kept in the mean."""
         outcome = super().loss(case)
         return replace(outcome, loss=outcome.loss * self._factor(case))
-
-    def gradients(self, case: Case, upstream: Float64) -> Outcome:
-        """Return the gradients, too small by the same factor."""
-        factor = self._factor(case)
-        outcome = super().gradients(case, upstream * factor)
-        return replace(outcome, loss=outcome.loss * factor)
 
     def _factor(self, case: Case) -> float:
         if case.parameters.get("reduction", "mean") != "mean" or case.labels is None:

@@ -12,6 +12,7 @@ import pytest
 from tuned_contrastive.conformance import mutants
 from tuned_contrastive.conformance.mutants.calling import Accepts
 from tuned_contrastive.conformance.mutants.plain import Plain
+from tuned_contrastive.conformance.mutants.planted import Planted
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import run
@@ -22,7 +23,6 @@ from tuned_contrastive.spec.clauses import PLANNED, SUITE, load_clauses
 HERE = Path(mutants.__file__).parent
 TABLE = tomllib.loads((HERE / "table.toml").read_text(encoding="utf-8"))
 JUDGED = [name for name in load_clauses() if name not in (*PLANNED, *SUITE)]
-DEFINITIONS = ("SUP", "TCL", "GRD")
 NOT_LAWS = [name for name in JUDGED if not name.startswith("LAW-")]
 LACKING = {"INP-14", "GRD-13", "GRD-14"}
 """What plain NumPy has no machinery for."""
@@ -43,18 +43,17 @@ def all_mutants() -> dict[str, type[Any]]:
 
 def faulty(row: dict[str, str]) -> Implementation:
     """Return the implementation that a row of the table means."""
-    if "mutant" in row:
-        mutant: Implementation = all_mutants()[row["mutant"]]()
-        return mutant
-    return Accepts(*(r for r in load_vectors().rejects if r.id == row["reject"]))
+    if "reject" in row:
+        return Accepts(*(r for r in load_vectors().rejects if r.id == row["reject"]))
+    mutant = all_mutants()[row["mutant"]]()
+    subject: Implementation = Planted(mutant) if row.get("planted") else mutant
+    return subject
 
 
-def failures(row: dict[str, str]) -> tuple[Ran, ...]:
-    """Return the failing tests of a row, for a definition without the laws and the edges."""
-    if not row["clause"].startswith(DEFINITIONS):
-        return run(faulty(row)).failures
-    failed = run(faulty(row), clauses=NOT_LAWS).failures
-    return tuple(r for r in failed if row["clause"] in r.clauses or r.vector not in edges())
+def everywhere(mutant: Any) -> tuple[Ran, ...]:
+    """Return the failing tests of a mutant that is not planted, without the laws and the edges."""
+    failed = run(mutant, clauses=NOT_LAWS).failures
+    return tuple(r for r in failed if mutant.breaks in r.clauses or r.vector not in edges())
 
 
 @cache
@@ -73,9 +72,17 @@ def test_the_plain_implementation_passes() -> None:
 
 @pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: row["clause"])
 def test_a_fault_fails_the_tests_of_its_clause_alone(row: dict[str, str]) -> None:
-    failed = failures(row)
+    failed = run(faulty(row)).failures
     assert failed
     assert [record.test for record in failed if row["clause"] not in record.clauses] == []
+
+
+@pytest.mark.parametrize("name", [row["mutant"] for row in TABLE["rows"] if row.get("planted")])
+def test_a_wrong_definition_fails_the_ordinary_vectors_that_cite_it(name: str) -> None:
+    mutant = all_mutants()[name]()
+    failed = everywhere(mutant)
+    assert failed
+    assert [record.test for record in failed if mutant.breaks not in record.clauses] == []
 
 
 @pytest.mark.parametrize("name", TABLE["further"])

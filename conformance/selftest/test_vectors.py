@@ -175,6 +175,7 @@ EDGES = {
     "orthonormal": contract.COMPUTE_DTYPES,
     "small-temperature": contract.COMPUTE_DTYPES,
     "k1-extreme": contract.COMPUTE_DTYPES,
+    "huge-weight": contract.COMPUTE_DTYPES,
     "zero-weight": contract.COMPUTE_DTYPES,
     "tiny-norm": contract.COMPUTE_DTYPES,
     "huge-norm": contract.COMPUTE_DTYPES,

@@ -4,6 +4,7 @@ import pytest
 
 from tuned_contrastive.conformance.judge import quantity_share
 from tuned_contrastive.conformance.judging import Accept
+from tuned_contrastive.conformance.parametrise import COMPILED
 from tuned_contrastive.conformance.protocol import Case, Implementation
 from tuned_contrastive.conformance.vectors import Vector
 
@@ -46,7 +47,7 @@ def test_gradient_in_scalars(
     accept(share, f"the gradient in {quantity}")
 
 
-@pytest.mark.chosen("compiled", "mixed", "module")
+@pytest.mark.chosen(*COMPILED, "mixed", "module")
 @pytest.mark.judges("loss", "embeddings")
 def test_modes(
     implementation: Implementation,

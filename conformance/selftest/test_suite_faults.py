@@ -1,0 +1,50 @@
+"""Every clause about the suite has a fault of the suite that its own self-test catches alone."""
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from tuned_contrastive.conformance.mutants import suite
+from tuned_contrastive.conformance.selftest.test_command import few as few  # the fixture
+from tuned_contrastive.conformance.selftest.test_mutants import TABLE
+from tuned_contrastive.spec.clauses import SUITE
+
+ROWS = TABLE["suite"]
+HERE = __name__.rpartition(".")[0]
+
+
+def function_of(row: dict[str, str]) -> Any:
+    """Return the self-test that a row names as module.function."""
+    module, _, name = row["test"].partition(".")
+    return getattr(import_module(f"{HERE}.{module}"), name)
+
+
+def fails(row: dict[str, str], fixtures: dict[str, Any]) -> bool:
+    """Return whether the self-test of a row fails."""
+    test = function_of(row)
+    try:
+        test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
+    except AssertionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["clause"])
+def test_a_fault_of_the_suite_fails_the_test_of_its_clause_alone(
+    row: dict[str, str], few: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    getattr(suite, row["fault"])(monkeypatch.setattr)
+    fixtures = {"few": few, "dtype": "float32"}
+    assert [other["clause"] for other in ROWS if fails(other, fixtures)] == [row["clause"]]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["clause"])
+def test_the_test_of_a_row_cites_its_clause(row: dict[str, str]) -> None:
+    marks = [mark for mark in function_of(row).pytestmark if mark.name == "clause"]
+    assert [mark.args for mark in marks] == [(row["clause"],)]
+
+
+def test_every_clause_about_the_suite_has_one_row() -> None:
+    assert tuple(row["clause"] for row in ROWS) == SUITE
