@@ -10,7 +10,7 @@ from tuned_contrastive.conformance import run, verdict
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.records import Records
 from tuned_contrastive.conformance.verdict import ClauseResult
-from tuned_contrastive.reference import gradients
+from tuned_contrastive.reference import gradients, losses
 from tuned_contrastive.spec.clauses import SUITE
 
 Patch = Callable[[Any, str, object], None]
@@ -36,7 +36,7 @@ def what_is_not_claimed_passes(patch: Patch) -> None:
 
 def a_failure_is_as_declared(patch: Patch) -> None:
     """Leave the exit status at 0 where a failure is undeclared (CNF-3)."""
-    patch(run, "AS_DECLARED", (*run.AS_DECLARED, verdict.FAIL))
+    patch(run, "AS_DECLARED", (*verdict.AS_DECLARED, verdict.FAIL))
 
 
 def a_stale_declaration_stays(patch: Patch) -> None:
@@ -53,10 +53,10 @@ def a_stale_declaration_stays(patch: Patch) -> None:
 
 def a_known_failure_conforms(patch: Patch) -> None:
     """Count a declared failure as conforming (CNF-5)."""
-    patch(run, "CONFORMING", (*run.CONFORMING, verdict.KNOWN))
+    patch(run, "CONFORMING", (*verdict.CONFORMING, verdict.KNOWN))
 
 
 def the_reference_returns_float32(patch: Patch) -> None:
     """Return the reference's losses in float32 (CNF-6)."""
-    right = gradients.reduce
+    right = losses.reduce
     patch(gradients, "reduce", lambda *given: np.float32(right(*given)))
