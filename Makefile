@@ -1,6 +1,15 @@
 # Two commands: `make conformance` judges, `make test` tests the project itself.
 PYTHON ?= python3
 BIN := .venv/bin
+# One framework a process; workers take whole files, which keep what they have computed.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+JAX := $(wildcard conformance/selftest/test_jax_*.py)
+TENSORFLOW := $(wildcard conformance/selftest/test_tensorflow_*.py conformance/selftest/test_keras_*.py)
+# JAX compiles a program for every shape: keep them from run to run.
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.venv/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: conformance test vectors clean
 
@@ -11,7 +20,9 @@ test: .venv/ready .pkg/tuned_contrastive
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(PYTEST) $(addprefix --ignore=,$(JAX) $(TENSORFLOW))
+	$(PYTEST) $(JAX)
+	$(PYTEST) $(TENSORFLOW)
 
 vectors: .venv/ready
 	$(BIN)/python -m tuned_contrastive.reference.make_vectors

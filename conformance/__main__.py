@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from tuned_contrastive.conformance.adapters.callable import DTYPES as DTYPES_OF
 from tuned_contrastive.conformance.command import judge_all, judge_one
 from tuned_contrastive.conformance.protocol import DTYPES
 from tuned_contrastive.conformance.targets import TargetError, known_targets
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--test", action="append", metavar="NAME", help="run only this test")
     bare = made.add_argument_group("a bare function or module class, instead of the protocol")
-    bare.add_argument("--framework", choices=("torch", "numpy"), help="whose arrays it takes")
+    bare.add_argument("--framework", choices=tuple(DTYPES_OF), help="whose arrays it takes")
     bare.add_argument("--losses", choices=("supcon", "tcl"), help="which loss it is")
     bare.add_argument(
         "--set",

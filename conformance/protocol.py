@@ -89,6 +89,9 @@ FEATURES = {
     "transforms": "per-sample maps, forward mode and functional gradients: `transformed`",
     "defaults": "absent parameters take the spec's defaults",
     "devices": "labels may be put on another device",
+    "keras": "in mode 'restored' Keras' own loop calls a module that was saved and loaded",
+    "32-bit-integers": "may run without 64-bit integers: `call_in_32_bits`",
+    "precision": "the precision of matrix products may be chosen: `product_precisions`",
 }
 
 
@@ -136,6 +139,22 @@ class WithLabelKinds(Protocol):
 
     def loss_with_labels_as(self, kind: str, case: Case) -> Outcome:
         """Return the loss with labels as "array" (the framework's), "numpy" or "list"."""
+        ...
+
+
+class WithNarrowIntegers(Protocol):
+    """Feature "32-bit-integers"."""
+
+    def call_in_32_bits(self, loss: str, arguments: Mapping[str, Any]) -> object:
+        """Call as `WithErrors` does, in a process without 64-bit integers."""
+        ...
+
+
+class WithPrecision(Protocol):
+    """Feature "precision"."""
+
+    def product_precisions(self, case: Case, precision: str | None) -> frozenset[str]:
+        """Return the precisions that products ask for, given one or (None) left at the default."""
         ...
 
 

@@ -26,6 +26,10 @@ from tuned_contrastive.conformance.verdict import (
 )
 
 HERE = Path(__file__).resolve().parent
+VERSIONS = (
+    "tuned-contrastive", "numpy", "torch", "tensorflow", "keras", "jax", "hypothesis",
+    "pytorch-metric-learning", "optax",
+)  # fmt: skip
 Progress = Callable[[str, int, int], None]
 
 
@@ -158,7 +162,7 @@ def conclude(
 def environment() -> dict[str, str]:
     """Return the versions that a report names."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("tuned-contrastive", "numpy", "torch", "tensorflow", "jax", "hypothesis"):
+    for package in VERSIONS:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

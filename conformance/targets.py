@@ -14,13 +14,14 @@ from tuned_contrastive.spec.clauses import load_clauses
 OWN = {"numpy": "numpy", "torch": "torch", "tensorflow": "tensorflow", "jax": "jax"}
 """Our own targets, and the package that each of them needs."""
 
-THIRD_PARTY = {"pytorch_metric_learning": "pytorch_metric_learning"}
+THIRD_PARTY = {"pytorch_metric_learning": "pytorch_metric_learning", "optax": "optax"}
 ADAPTERS = "tuned_contrastive.conformance.adapters"
 INSTALL = {
     "torch": "tuned-contrastive[torch]",
     "tensorflow": "tuned-contrastive[tensorflow]",
     "jax": "tuned-contrastive[jax]",
     "pytorch_metric_learning": "pytorch-metric-learning",
+    "optax": "optax",
 }
 
 

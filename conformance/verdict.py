@@ -89,7 +89,7 @@ def _clause(name: str, records: Records) -> ClauseResult:
     if name in PLANNED:
         return ClauseResult(name, STATUS_PLANNED, reason="its subject comes in a later version")
     if name in SUITE:
-        reason = "about the suite, tested by its own self-test"
+        reason = "about the suite and the reference, tested by the self-test"
         return ClauseResult(name, NOT_APPLICABLE, reason=reason)
     ran = [record for record in records.ran if name in record.clauses]
     if ran:

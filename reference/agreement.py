@@ -70,8 +70,8 @@ def terms_before_cancellation(
 ) -> dict[str, Any]:
     """Return per quantity the sum of its absolute terms, times (1 + max|s|/T).
 
-    The quantities are `per_anchor`, `embeddings` (each entry gets its row's sum), `temperature`,
-    `k1`, `k2`; max|s| is taken over all pairs, i = j included.
+    The quantities are `loss` (its anchors' sums, reduced), `per_anchor`, `embeddings` (each entry
+    gets its row's sum), `temperature`, `k1`, `k2`; max|s| is taken over all pairs, i = j included.
     """
     k1, k2 = (0.0, 1.0) if loss == "supcon" else (k1, k2)
     pairs, T = make_pairs(embeddings, labels, normalize=normalize), temperature
@@ -87,10 +87,13 @@ def terms_before_cancellation(
     largest = 1 + np.abs(pairs.s).max() / T
     rows = (A + A.T) @ lengths / pairs.norms * largest
     columns = np.ones(embeddings.shape[-1])
+    per_anchor = np.abs(terms.log_D) + (mean * products).sum(axis=1) / T + 1
+    per_anchor *= pairs.is_anchor * largest
+    anchors = max(int(pairs.is_anchor.sum()), 1)
+    reduced = {"mean": per_anchor.sum() / anchors, "sum": per_anchor.sum(), "none": per_anchor}
     result: dict[str, Any] = {
-        "per_anchor": (np.abs(terms.log_D) + (mean * products).sum(axis=1) / T + 1)
-        * pairs.is_anchor
-        * largest,
+        "loss": reduced[reduction],
+        "per_anchor": per_anchor,
         "embeddings": np.outer(rows, columns),
         "temperature": (w * ((mean + p) * products).sum(axis=1)).sum() / T**2 * largest,
     }

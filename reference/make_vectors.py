@@ -5,25 +5,33 @@ Run as `python -m tuned_contrastive.reference.make_vectors [DIR]`.
 
 import hashlib
 import json
-import math
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuned_contrastive.reference.agreement import disagreement
 from tuned_contrastive.reference.bounds import bounds
 from tuned_contrastive.reference.cases import Input, inputs
 from tuned_contrastive.reference.citations import clauses_of
-from tuned_contrastive.reference.gradients import supcon_gradients, tcl_gradients
+from tuned_contrastive.reference.pairs import Float64
+from tuned_contrastive.reference.portable import (
+    dump,
+    input_digest,
+    portable,
+    portable_bound,
+    portable_labels,
+)
 from tuned_contrastive.reference.rejects import rejects
 from tuned_contrastive.spec import contract, tolerance
 
 FOLDER = Path(__file__).parents[1] / "spec" / "vectors"
 SHARP = 300
-"""A quantity below this many bounds is flagged: it cannot tell a fault from rounding."""
+"""A quantity nowhere above this many times its bound and the smallest normal number is flagged: it
+cannot tell a fault from rounding, or from flushing to 0."""
 
 
 def main(folder: Path) -> None:
@@ -62,13 +70,6 @@ def refuse_other_inputs(families: dict[str, list[dict[str, Any]]]) -> None:
                 raise ValueError(f"ids are permanent: {name} must keep its input")
 
 
-def input_digest(vector: dict[str, Any]) -> str:
-    """Return what tells one vector's input from another's."""
-    names = ("loss", "embeddings", "labels", "parameters", "upstream", "arguments")
-    given = {name: vector.get(name) for name in names}
-    return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:16]
-
-
 def vector(item: Input, name: str) -> dict[str, Any]:
     """Return one vector as it is written."""
     wide = item.wide_labels
@@ -81,7 +82,7 @@ def vector(item: Input, name: str) -> dict[str, Any]:
     exponent = float(allowed.pop("exponent"))
     dtypes = [dtype for dtype in item.dtypes if _first_order(exponent, dtype)]
     if "non-finite" in item.flags:
-        allowed = {name: allowed[name] * 0 for name in ("loss", "per_anchor")}
+        allowed = {name: np.zeros_like(value) for name, value in expected.items()}
     return {
         "id": name,
         "loss": item.loss,
@@ -90,11 +91,11 @@ def vector(item: Input, name: str) -> dict[str, Any]:
         "source": item.source,
         "dtypes": dtypes,
         "embeddings": portable(item.embeddings),
-        "labels": None if labels is None else _portable_labels(labels),
+        "labels": None if labels is None else portable_labels(labels),
         "parameters": item.parameters,
         "upstream": portable(given),
         "expected": {key: portable(value) for key, value in expected.items()},
-        "bounds": {key: _rounded(value) for key, value in allowed.items()},
+        "bounds": {key: portable_bound(value) for key, value in allowed.items()},
         "quantity_flags": quantity_flags(expected, allowed, dtypes, shape[-1]),
     }
 
@@ -102,14 +103,13 @@ def vector(item: Input, name: str) -> dict[str, Any]:
 def _expected(item: Input, labels: Any, upstream: Any) -> dict[str, Any]:
     """Return the oracle's values; ArithmeticError where the reference does not agree."""
     arguments = {"labels": labels, "upstream": upstream, **item.parameters}
+    none = item.parameters["reduction"] == "none"
     if "non-finite" in item.flags:  # NUM-12 leaves nothing to compute
-        gradients = supcon_gradients if item.loss == "supcon" else tcl_gradients
-        computed = gradients(item.embeddings, **arguments)
-        return {"loss": computed.loss, "per_anchor": computed.per_anchor.reshape(-1)}
+        per_anchor = _not_a_number(labels)
+        return {"loss": per_anchor if none else per_anchor.sum(), "per_anchor": per_anchor}
     exact, _, share = disagreement(item.loss, item.embeddings, **arguments)
     if not share <= 1:
         raise ArithmeticError(f"reference and oracle must agree, got {share} for {item}")
-    none = item.parameters["reduction"] == "none"
     values = {
         "loss": np.array(exact.loss, dtype=np.float64).reshape(
             item.embeddings.shape[:-1] if none else ()
@@ -123,10 +123,15 @@ def _expected(item: Input, labels: Any, upstream: Any) -> dict[str, Any]:
     return values
 
 
+def _not_a_number(labels: NDArray[Any]) -> Float64:
+    """Return NaN for every anchor with a positive and 0 elsewhere (NUM-12), for (N, D)."""
+    return np.where((labels[:, None] == labels).sum(axis=1) > 1, np.nan, 0.0)
+
+
 def quantity_flags(
     expected: dict[str, Any], allowed: dict[str, Any], dtypes: list[str], columns: int
 ) -> dict[str, str]:
-    """Return a flag for every quantity that is not larger than SHARP of its bounds."""
+    """Return a flag for every quantity that is nowhere above SHARP of its bounds."""
     wide = contract.COMPUTE_DTYPES.get("float32" if "float32" in dtypes else "float64", "float64")
     u, flags = tolerance.UNIT_ROUNDOFF[wide], {}
     for name, bound in allowed.items():
@@ -149,35 +154,6 @@ def _first_order(exponent: float, dtype: str) -> bool:
 
 def _wide_dtype(labels: tuple[int, ...]) -> str:
     return "uint64" if max(labels) >= 2**63 else "int64"
-
-
-def _portable_labels(labels: Any) -> dict[str, Any]:
-    """Return labels with their dtype; those of 64 bits are strings, for any JSON parser."""
-    values = labels.tolist()
-    is_wide = labels.dtype.itemsize == 8
-    return {"dtype": labels.dtype.name, "values": [str(v) for v in values] if is_wide else values}
-
-
-def portable(value: Any) -> Any:
-    """Return numbers as shortest decimals, nested lists, and words for the non-finite."""
-    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.shape):
-        return [portable(entry) for entry in value]
-    number = float(value)
-    if math.isfinite(number):
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
-    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-
-
-def _rounded(bound: Any) -> Any:
-    """Return a bound rounded up to four digits: it is a bound, and short."""
-    if np.ndim(bound):
-        return [_rounded(entry) for entry in bound]
-    number = float(bound)
-    if number == 0 or not math.isfinite(number):
-        return portable(number)
-    quantum = 10.0 ** (math.floor(math.log10(number)) - 3)
-    # the nudge keeps a bound that is a round number from depending on its last bit
-    return float(f"{math.ceil(number / quantum * (1 + 1e-9)) * quantum:.4g}")
 
 
 def coverage(families: dict[str, list[dict[str, Any]]]) -> str:
@@ -203,12 +179,6 @@ def coverage(families: dict[str, list[dict[str, Any]]]) -> str:
         lines.append(f"| {flag} | {cells} |")
     lines += ["", f"Must-reject vectors: {len(families['reject'])}."]
     return "\n".join(lines) + "\n"
-
-
-def dump(vectors: list[dict[str, Any]]) -> str:
-    """Return a file's text: one vector per line, so that a change shows as one."""
-    lines = ",\n".join(json.dumps(v, separators=(",", ":")) for v in vectors)
-    return f'{{"vectors":[\n{lines}\n]}}\n'
 
 
 if __name__ == "__main__":

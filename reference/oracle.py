@@ -5,6 +5,7 @@ Shares nothing with the rest of the reference (NUM-14, NUM-15, GRD-13). Argument
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ WORKING_DIGITS = 240
 STEP = 75
 """Central differences step by 10^-STEP of an argument's scale: their error is near 10^-150."""
 
+ZERO = mpf(0)
 Matrix = list[list[Any]]
 
 
@@ -49,14 +51,15 @@ def evaluate(
     """
     with mp.workdps(WORKING_DIGITS):
         batch = _Batch.read(loss, embeddings, labels, temperature, k1, k2, normalize)
-        per_anchor = batch.losses()
+        sums = batch.sums()
+        per_anchor = batch.losses(sums)
         reduced, w = batch.reduction(per_anchor, reduction, upstream)
         table = _Table.of(batch)
         gradient = [
             [table.derivative(w, i, d) for d in range(len(batch.x[0]))] for i in range(len(batch.x))
         ]
         names = ("T", "k1", "k2") if loss == "tcl" else ("T",)
-        scalars = {name: _scalar_derivative(batch, name, w) for name in names}
+        scalars = {name: _scalar_derivative(batch, name, w, sums) for name in names}
     return Exact(
         reduced,
         per_anchor,
@@ -90,7 +93,7 @@ def hessian_vector_product(
         v = [mpf(float(value)) for value in direction["embeddings"].reshape(-1)]
         names = ("temperature", "k1", "k2") if loss == "tcl" else ("temperature",)
         v += [mpf(float(direction[name])) for name in names]
-        v += [mpf(0)] * (3 - len(names))
+        v += [ZERO] * (3 - len(names))
         point = [value for row in base.x for value in row] + [base.T, base.k1, base.k2]
 
         def value(arguments: list[Any]) -> Any:
@@ -148,33 +151,46 @@ class _Batch:
         T, k1, k2 = point[len(self.x) * D :]
         return _Batch(rows, self.classes, T, k1, k2, self.normalize)
 
-    def z(self, row: list[Any]) -> list[Any]:
-        """Return z_i, which SUP-1 to SUP-3 define."""
-        if not self.normalize:
-            return row
-        norm = mp.sqrt(sum(value * value for value in row))
-        return [mpf(0) for _ in row] if norm < mpf("1e-12") else [value / norm for value in row]
+    def z(self) -> Matrix:
+        """Return every z_i."""
+        lengths = [self.length(row) for row in self.x]
+        return [[a / r for a in row] for row, r in zip(self.x, lengths, strict=True)]
+
+    def length(self, row: list[Any]) -> Any:
+        """Return what SUP-1 to SUP-3 divide a row by; infinity makes it 0."""
+        length = mp.sqrt(mp.fdot(row, row)) if self.normalize else mpf(1)
+        return length if length >= mpf("1e-12") else mpf("inf")
 
     def positives(self, i: int) -> list[int]:
         """Return P(i)."""
         return [j for j, c in enumerate(self.classes) if c == self.classes[i] and j != i]
 
-    def term(self, i: int, j: int, s: Any) -> Any:
-        """Return what the pair i != j adds to D_i, and as well to D_j."""
-        if self.classes[i] == self.classes[j]:
-            return mp.exp(s / self.T) + self.k1 * mp.exp(-s)
-        return self.k2 * mp.exp(s / self.T)
+    def parts(self, i: int, j: int, s: Any) -> list[Any]:
+        """Return what the pair i != j adds in both its rows: to S, Q, M and the sum of s over P."""
+        e = mp.exp(s / self.T)
+        is_positive = self.classes[i] == self.classes[j]
+        return [e, mp.exp(-s), ZERO, s] if is_positive else [ZERO, ZERO, e, ZERO]
 
-    def losses(self) -> list[Any]:
+    def denominator(self, S: Any, Q: Any, M: Any) -> Any:
+        """Return D_i of TCL-1 from its three sums, or what one pair adds to it."""
+        return S + self.k1 * Q + self.k2 * M
+
+    def sums(self) -> Matrix:
+        """Return S_i, Q_i, M_i and the sum of s over P(i), for every i."""
+        z = self.z()
+        sums = [[ZERO] * 4 for _ in z]
+        for i, j in combinations(range(len(z)), 2):
+            parts = self.parts(i, j, mp.fdot(z[i], z[j]))
+            for row in (i, j):
+                sums[row] = [a + b for a, b in zip(sums[row], parts, strict=True)]
+        return sums
+
+    def losses(self, sums: Matrix | None = None) -> list[Any]:
         """Every l_i; 0 where P(i) is empty."""
-        z = [self.z(row) for row in self.x]
         losses = []
-        for i in range(len(z)):
-            P = self.positives(i)
-            s = [sum(a * b for a, b in zip(z[i], row, strict=True)) for row in z]
-            D = sum(self.term(i, j, s[j]) for j in range(len(z)) if j != i)
-            mean = sum(s[p] / self.T for p in P) / len(P) if P else mpf(0)
-            losses.append(_minus(mp.log(D), mean) if P else mpf(0))
+        for i, (*parts, s) in enumerate(sums or self.sums()):
+            P, D = self.positives(i), self.denominator(*parts)
+            losses.append(_minus(mp.log(D), s / self.T / len(P)) if P else ZERO)
         return losses
 
     def reduction(
@@ -188,102 +204,105 @@ class _Batch:
         per_anchor = given if isinstance(given, list) else [given] * len(losses)
         if len(per_anchor) == 1:
             per_anchor = per_anchor * len(losses)
-        w = [mpf(g) / count if a else mpf(0) for g, a in zip(per_anchor, is_anchor, strict=True)]
+        w = [mpf(g) / count if a else ZERO for g, a in zip(per_anchor, is_anchor, strict=True)]
         return (losses if word == "none" else sum(losses) / count), w
 
 
 @dataclass(frozen=True)
 class _Table:
-    """The pairs of a batch, so that moving one row costs N terms instead of N^2."""
+    """The pairs of a batch, so that moving one entry costs N terms instead of N^2."""
 
     batch: _Batch
     z: Matrix
-    s: Matrix
+    products: Matrix
+    """products[i][j] = x_i . z_j."""
     others: Matrix
     """others[j][i]: D_j without the term of i, summed without any subtraction."""
     positives: list[list[int]]
 
     @classmethod
     def of(cls, batch: _Batch) -> "_Table":
-        n, z = len(batch.x), [batch.z(row) for row in batch.x]
-        s = [[sum(a * b for a, b in zip(p, q, strict=True)) for q in z] for p in z]
+        n, z = len(batch.x), batch.z()
+        terms = [[ZERO] * n for _ in z]
+        for i, j in combinations(range(n), 2):
+            S, Q, M, _ = batch.parts(i, j, mp.fdot(z[i], z[j]))
+            terms[i][j] = terms[j][i] = batch.denominator(S, Q, M)
         others = []
-        for j in range(n):
-            terms = [batch.term(j, i, s[j][i]) if i != j else mpf(0) for i in range(n)]
-            before, after = [mpf(0)], [mpf(0)]
+        for row in terms:
+            before, after = [ZERO], [ZERO]
             for k in range(n - 1):
-                before.append(before[-1] + terms[k])
-                after.append(after[-1] + terms[n - 1 - k])
+                before.append(before[-1] + row[k])
+                after.append(after[-1] + row[n - 1 - k])
             others.append([before[i] + after[n - 1 - i] for i in range(n)])
-        return cls(batch, z, s, others, [batch.positives(i) for i in range(n)])
+        products = [[mp.fdot(x, other) for other in z] for x in batch.x]
+        return cls(batch, z, products, others, [batch.positives(i) for i in range(n)])
 
     def derivative(self, w: list[Any], i: int, d: int) -> Any:
         """Return d sum_j w_j l_j / dx_id by a central difference; 0 for a zero row (SUP-2)."""
-        row, h = self.batch.x[i], self._step(i)
         if self.batch.normalize and not any(self.z[i]):
-            return mpf(0)
-        up, down = ([*row[:d], row[d] + sign * h, *row[d + 1 :]] for sign in (1, -1))
-        return _difference(self._weighted(w, i, up), self._weighted(w, i, down), h)
+            return ZERO
+        h = self._step(i)
+        up, down = (self._weighted(w, i, self._moved(i, d, sign * h)) for sign in (1, -1))
+        return _difference(up, down, h)
 
-    def _weighted(self, w: list[Any], i: int, row: list[Any]) -> Any:
-        """Return the part of sum_j w_j l_j that depends on row i, with that row replaced."""
-        moved, T, total, D = self.batch.z(row), self.batch.T, mpf(0), mpf(0)
-        for j, z in enumerate(self.z):
+    def _moved(self, i: int, d: int, h: Any) -> list[Any]:
+        """Return s_ij for all j with h added to x_id."""
+        row = self.batch.x[i]
+        length = self.batch.length([*row[:d], row[d] + h, *row[d + 1 :]])
+        return [(own + h * z[d]) / length for own, z in zip(self.products[i], self.z, strict=True)]
+
+    def _weighted(self, w: list[Any], i: int, s: list[Any]) -> Any:
+        """Return the part of sum_j w_j l_j that depends on row i, with these similarities of it."""
+        total, D, by_weight = ZERO, ZERO, {w[i]: mpf(1)}
+        for j in range(len(s)):
             if j == i:
                 continue
-            s = sum(a * b for a, b in zip(moved, z, strict=True))
-            term = self.batch.term(i, j, s)
+            S, Q, M, own = self.batch.parts(i, j, s[j])
+            term = self.batch.denominator(S, Q, M)
             D += term
-            if w[j]:
-                total += w[j] * mp.log(self.others[j][i] + term)
+            if w[j]:  # equal weights share one logarithm, of a product
+                by_weight[w[j]] = by_weight.get(w[j], mpf(1)) * (self.others[j][i] + term)
             if j in self.positives[i]:  # then i is in P(j), and both sets have the same size
-                total -= (w[i] + w[j]) * s / T / len(self.positives[i])
-        return total + w[i] * mp.log(D) if w[i] else total
+                total -= (w[i] + w[j]) * own / self.batch.T / len(self.positives[i])
+        if w[i]:
+            by_weight[w[i]] *= D
+        return total + sum(weight * mp.log(D) for weight, D in by_weight.items())
 
     def _step(self, i: int) -> Any:
         """Return a step that changes no exponent by more than about 10^-STEP."""
         if self.batch.normalize:
-            norm = mp.sqrt(sum(value * value for value in self.batch.x[i]))
+            norm = mp.sqrt(mp.fdot(self.batch.x[i], self.batch.x[i]))
             return norm * min(mpf(1), self.batch.T) * mpf(10) ** -STEP
-        longest = max(mp.sqrt(sum(a * a for a in z)) for z in self.z)
+        longest = max(mp.sqrt(mp.fdot(z, z)) for z in self.z)
         return min(mpf(1), self.batch.T) / max(longest, mpf(1)) * mpf(10) ** -STEP
 
 
-def _scalar_derivative(batch: _Batch, name: str, w: list[Any]) -> Any:
+def _scalar_derivative(batch: _Batch, name: str, w: list[Any], sums: Matrix) -> Any:
     """Return d sum_i w_i l_i / dT, dk1 or dk2 by a central difference."""
     value = getattr(batch, name)
-    h = _scalar_step(batch, name)
+    h = _scalar_step(batch, name, sums)
     up, down = (
-        sum((a * b for a, b in zip(w, moved.losses(), strict=True)), mpf(0))
+        mp.fdot(w, moved.losses(None if name == "T" else sums))
         for moved in (replace(batch, **{name: value + sign * h}) for sign in (1, -1))
     )
     return _difference(up, down, h)
 
 
-def _scalar_step(batch: _Batch, name: str) -> Any:
+def _scalar_step(batch: _Batch, name: str, sums: Matrix) -> Any:
     """Return a step small against the scale on which the losses bend."""
     if name == "T":
-        longest = max(sum(a * a for a in batch.z(row)) for row in batch.x)
+        longest = max(mp.fdot(z, z) for z in batch.z())
         return batch.T * min(mpf(1), batch.T / max(longest, mpf(1))) * mpf(10) ** -STEP
-    # D_i is affine in k: its logarithm bends on the scale of k, and of D_i over its slope.
-    return mpf(10) ** (-STEP) * (getattr(batch, name) + 1 / _response(batch, name))
+    # D_i is affine in k: log D_i bends on the scale of D_i over its slope. k + 1/response is at
+    # most twice the smallest of these scales, and the step far below it.
+    return mpf(10) ** (-STEP) * (getattr(batch, name) + 1 / _response(batch, name, sums))
 
 
-def _response(batch: _Batch, name: str) -> Any:
-    """Return how fast the fastest D_i grows with k1 or k2, relative to itself, or 1."""
-    lone = replace(batch, k1=mpf(name == "k1"), k2=mpf(name == "k2"))
-    z, fastest = [batch.z(row) for row in batch.x], mpf(1)
-    for i in range(len(z)):
-        if not batch.positives(i):
-            continue
-        own, total = mpf(0), mpf(0)
-        for j in range(len(z)):
-            if j != i:
-                s = sum(a * b for a, b in zip(z[i], z[j], strict=True))
-                total += batch.term(i, j, s)
-                own += lone.term(i, j, s)
-        fastest = max(fastest, own / total)
-    return fastest
+def _response(batch: _Batch, name: str, sums: Matrix) -> Any:
+    """Return an upper estimate of every D_i's relative slope in k1 or k2: the largest, or 1."""
+    column = 1 if name == "k1" else 2
+    anchors = [row[:3] for i, row in enumerate(sums) if batch.positives(i)]
+    return max([mpf(1), *(row[column] / batch.denominator(*row) for row in anchors)])
 
 
 def _mixed(value: Callable[[list[Any]], Any], point: list[Any], v: list[Any], index: int) -> Any:
@@ -306,4 +325,4 @@ def _difference(up: Any, down: Any, h: Any) -> Any:
 def _minus(a: Any, b: Any) -> Any:
     """Return a - b, and 0 where nothing but rounding is left of it."""
     noise = max(abs(a), abs(b), mpf(1)) * mpf(10) ** (20 - WORKING_DIGITS)
-    return mpf(0) if abs(a - b) <= noise else a - b
+    return ZERO if abs(a - b) <= noise else a - b

@@ -91,7 +91,7 @@ def _labels() -> list[Any]:
         (VIEWS, {"array": "int64", "shape": [8]}, "(4,)", "(8,)"),
         (VIEWS, {"array": "bool", "shape": [4, 2]}, "(4,)", "(4, 2)"),
     ]
-    huge = {"sequence": [0, 2**64, 1, 1, 1, 1, 1, 1]}
+    huge = {"integers": ["0", str(2**64), *["1"] * 6]}
     text = "labels must fit one 64-bit integer type, got 0 to 18446744073709551616"
     return [
         *(

@@ -1,4 +1,4 @@
-"""What may be handed to the losses: names, defaults, ranges, error texts (INP-1 to INP-24).
+"""What may be handed to the losses: names, defaults, ranges, error texts (INP-1 to INP-29).
 
 Framework-free: a backend describes its own arrays as `Array`, everything else is decided here, so a
 wrong argument raises the same type with the same text everywhere.
@@ -39,6 +39,7 @@ class Array:
     dtype: str
     shape: Shape
     device: str | None = None
+    """None on the host, and where it is not known, as while tracing."""
     value: float | None = None
     """The number itself where reading it costs nothing; a device is never read back (INP-23)."""
 

@@ -34,6 +34,8 @@ def native(value: Any, ones: MakeArray) -> Any:
         return np.ones(tuple(value["shape"]), dtype=value["numpy"])
     if "sequence" in value:
         return [native(element, ones) for element in value["sequence"]]
+    if "integers" in value:
+        return [int(element) for element in value["integers"]]
     if "number" in value:
         return float(value["number"])
     if "numpy_scalar" in value:

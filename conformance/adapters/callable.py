@@ -3,11 +3,9 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
-import numpy as np
-
-from tuned_contrastive.conformance.adapters import intact
 from tuned_contrastive.conformance.adapters.signature import (
     fixed_parameters,
     notes,
@@ -20,12 +18,13 @@ from tuned_contrastive.conformance.protocol import (
     Case,
     Float64,
     Implementation,
-    Outcome,
 )
-from tuned_contrastive.conformance.targets import TargetError
+from tuned_contrastive.conformance.targets import ADAPTERS, INSTALL, TargetError
 from tuned_contrastive.spec import contract
 
-DTYPES = {"torch": ("float64", "float32"), "numpy": ("float64",)}
+FULL = ("float64", "float32")
+DTYPES = {"numpy": ("float64",), "torch": FULL, "tensorflow": FULL, "jax": FULL}
+"""The frameworks of bare functions, and what is judged of them unless one chooses."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def bare_implementation(
     target : function, module class or callable object
     name : str
         What the report calls it.
-    framework : {"torch", "numpy"}
+    framework : {"numpy", "torch", "tensorflow", "jax"}
     loss : {"supcon", "tcl"}
     set_to : mapping, optional
         Arguments that always have the same value.
@@ -99,7 +98,7 @@ def bare_implementation(
         Whether it takes (B, V, D); rows (N, D) are then handed over as (N, 1, D).
     device : str
     dtypes : tuple of str
-        What to judge; float64 and float32 for torch, float64 for NumPy if empty.
+        What to judge; if empty float64, and float32 unless for NumPy.
     """
     constructor, call = read_signatures(target)
     fixed = fixed_parameters(loss, {**constructor, **call}, set_to or {}, assume)
@@ -112,7 +111,7 @@ def bare_implementation(
         inputs=frozenset({"flat", "views"} if views else {"flat"}),
         unlabelled=views and labels.default is None,
         fixed=fixed,
-        gradients=frozenset({"embeddings"} if framework == "torch" else ()),
+        gradients=frozenset(() if framework == "numpy" else {"embeddings"}),
     )
     bare = Bare(
         name,
@@ -131,51 +130,14 @@ def bare_implementation(
 
 def _adapter(framework: str, bare: Bare) -> Implementation:
     """Return the adapter of a framework, which is imported only here."""
-    if framework == "numpy" and (bare.device != "cpu" or "bfloat16" in bare.capabilities.dtypes):
-        raise TargetError("a bare NumPy function is judged on the cpu, and has no bfloat16")
-    if framework == "numpy":
-        return BareNumpy(bare)
     try:
-        from tuned_contrastive.conformance.adapters.callable_torch import BareTorch
+        module = import_module(f"{ADAPTERS}.callable_{framework}")
     except ModuleNotFoundError as error:
         raise TargetError(
-            f"{error.name} is not installed: pip install 'tuned-contrastive[torch]'"
+            f"{error.name} is not installed: pip install '{INSTALL[framework]}'"
         ) from error
     try:
-        return BareTorch(bare)
-    except (RuntimeError, AssertionError) as error:
+        made: Implementation = module.implementation(bare)
+    except (RuntimeError, ValueError, AssertionError) as error:
         raise TargetError(f"{bare.name} does not run on {bare.device}: {error}") from error
-
-
-class BareNumpy:
-    """A NumPy function: its values alone can be judged."""
-
-    def __init__(self, bare: Bare) -> None:
-        self.bare = bare
-        self.name = bare.name
-        self.capabilities = bare.capabilities
-        self.notes = bare.notes
-
-    def loss(self, case: Case) -> Outcome:
-        """Return the loss alone."""
-        rows = given = self.bare.rows(case).astype(case.dtype)
-        labels = None if case.labels is None else case.labels.copy()
-        if self.bare.unit_input and case.parameters.get("normalize", True):
-            given = _unit_rows(rows)
-        value = np.asarray(self.bare(case, given, labels))
-        losses = self.bare.losses(value.astype(np.float64), case)
-        left = intact(case, rows, labels)
-        return Outcome(losses, loss_dtype=str(value.dtype), intact=left)
-
-    def gradients(self, case: Case, upstream: Float64) -> Outcome:
-        """Refuse: a bare NumPy function has no gradients."""
-        raise NotImplementedError(f"{self.name} offers no gradients")
-
-
-def _unit_rows(rows: Any) -> Any:
-    """Return SUP-1 and SUP-2, scaled so that squares neither overflow nor underflow."""
-    largest = np.abs(rows).max(axis=-1, keepdims=True)
-    scaled = rows / np.where(largest > 0, largest, 1)
-    norms = np.linalg.norm(scaled, axis=-1, keepdims=True)
-    short = norms * largest < contract.MIN_NORM
-    return np.where(short, 0, scaled / np.where(short, 1, norms))
+    return made

@@ -58,6 +58,9 @@ class BareTorch:
         )
 
 
+implementation = BareTorch
+
+
 def _unit_rows(rows: Tensor) -> Tensor:
     """Return SUP-1 and SUP-2, differentiably, in the compute dtype; squares do not overflow."""
     full = rows.to(getattr(torch, contract.COMPUTE_DTYPES[_name(rows)]))

@@ -34,7 +34,7 @@ class Torch:
         dtypes=("float64", "float32", "bfloat16", "float16"),
         modes=("eager", "compiled", "mixed", "module"),
         errors="text",
-        features=frozenset(FEATURES),
+        features=frozenset(FEATURES) - {"keras", "32-bit-integers", "precision"},
         not_run={} if COMPILER else {"compiled": "torch.compile needs a C++ compiler"},
     )
     transforms = ("vmap", "jvp", "grad", "hessian-vector")

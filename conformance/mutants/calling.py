@@ -1,4 +1,7 @@
-"""Wrong defaults, errors and modules, and calls that should be refused (INP-1 to INP-26)."""
+"""Wrong defaults, errors and modules, and calls that should be refused.
+
+They break INP-1, INP-2, INP-9 to INP-24, INP-26, INP-28 and INP-29.
+"""
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
@@ -6,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from tuned_contrastive.conformance.adapters import native
 from tuned_contrastive.conformance.mutants.batch import Array, describe
 from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case, Outcome
@@ -13,6 +19,8 @@ from tuned_contrastive.conformance.vectors import Reject
 from tuned_contrastive.spec import contract
 
 BOTH = frozenset({"supcon", "tcl"})
+LARGEST = 2**36
+"""More bytes than a test may ask for: a machine may promise memory that it does not have."""
 ONLY_ERRORS = claims(losses=BOTH, inputs=frozenset(), errors="text")
 
 
@@ -63,6 +71,22 @@ class WordsFirst(Plain):
         super().check(given)
 
 
+class ChecksLast(Plain):
+    """The similarities of all pairs are computed before the arguments are looked at."""
+
+    breaks = "INP-29"
+    capabilities = ONLY_ERRORS
+
+    def call(self, loss: str, arguments: Mapping[str, Any]) -> object:
+        rows = native(arguments.get("embeddings"), np.ones)
+        if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind == "f":
+            size = len(rows) ** 2 * rows.itemsize
+            if size > LARGEST:
+                raise MemoryError(f"Unable to allocate {size} bytes")
+            rows @ rows.T
+        return super().call(loss, arguments)
+
+
 class ForgetfulModule(Plain):
     """The module always takes the mean."""
 
@@ -73,6 +97,16 @@ class ForgetfulModule(Plain):
         if case.mode == "module":
             case = replace(case, parameters={**case.parameters, "reduction": "mean"})
         return super().gradients(case, upstream)
+
+
+class CutTo32Bits(Plain):
+    """Without 64-bit integers labels are cut to what is there."""
+
+    breaks = "INP-28"
+    capabilities = claims(losses=BOTH, inputs=frozenset(), features=frozenset({"32-bit-integers"}))
+
+    def call_in_32_bits(self, loss: str, arguments: Mapping[str, Any]) -> object:
+        return None
 
 
 class Accepts(Plain):

@@ -11,29 +11,28 @@ from tuned_contrastive.conformance.mutants.batch import Array, Batch
 from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case
 
-APART = claims(reductions=("sum", "none"))
-"""Without the mean, which the tests of the inputs take."""
-TCL = claims(reductions=("sum", "none"), losses=frozenset({"tcl"}))
-OTHER_TEMPERATURE = claims(fixed={"temperature": 0.1})
-"""Without the temperature that the tests of the inputs take."""
+VALUE = claims(losses=frozenset({"supcon", "tcl"}), gradients=frozenset())
+"""The value alone: the gradient of a wrong loss is the right gradient of another function."""
+TCL = claims(losses=frozenset({"tcl"}), gradients=frozenset())
 
 
 class LogOfTheMean(Plain):
     """The mean over the positives stands inside the logarithm: L_in."""
 
     breaks = "SUP-5"
-    capabilities = APART
+    capabilities = VALUE
 
     def mean_of_positives(self, b: Batch) -> Array:
-        terms = np.where(b.positives, np.exp(b.s / b.T), 0).sum(axis=1)
-        return np.asarray(np.log(terms / b.counts))
+        terms = np.where(b.positives, b.s / b.T, -np.inf)
+        M = np.where(b.anchors, terms.max(axis=1), 0)
+        return np.asarray(M + np.log(np.exp(terms - M[:, None]).sum(axis=1) / b.counts))
 
 
 class CountedTwice(Plain):
     """The positives are divided by |P(i)| twice."""
 
     breaks = "SUP-5"
-    capabilities = APART
+    capabilities = VALUE
 
     def mean_of_positives(self, b: Batch) -> Array:
         return super().mean_of_positives(b) / b.counts
@@ -43,7 +42,7 @@ class BaseTemperature(Plain):
     """The loss is multiplied by T/0.07, as in released code."""
 
     breaks = "SUP-6"
-    capabilities = APART
+    capabilities = VALUE
 
     def anchor_losses(self, b: Batch) -> Array:
         return super().anchor_losses(b) * b.T / 0.07
@@ -53,7 +52,7 @@ class LonelyRowsLeftOut(Plain):
     """A row without a positive is left out of the batch, as a negative of the others too."""
 
     breaks = "SUP-7"
-    capabilities = APART
+    capabilities = VALUE
 
     def sets(self, b: Batch) -> tuple[Array, Array]:
         positives, negatives = super().sets(b)
@@ -64,7 +63,7 @@ class ZerosInTheMean(Plain):
     """The mean divides by N, the zeros of rows without a positive among them."""
 
     breaks = "SUP-8"
-    capabilities = OTHER_TEMPERATURE
+    capabilities = VALUE
 
     def divisor(self, b: Batch) -> Any:
         return len(b.x)
@@ -74,7 +73,7 @@ class EmptyMean(Plain):
     """The mean over no anchors is 0/0."""
 
     breaks = "SUP-9"
-    capabilities = OTHER_TEMPERATURE
+    capabilities = VALUE
 
     def divisor(self, b: Batch) -> Any:
         return np.float64(b.anchors.sum())
@@ -84,7 +83,7 @@ class SumIsTheMean(Plain):
     """The sum is divided by the number of anchors."""
 
     breaks = "SUP-10"
-    capabilities = claims()
+    capabilities = VALUE
 
     def reduce(self, b: Batch) -> Array:
         loss = super().reduce(b)
@@ -95,7 +94,7 @@ class OnlyAnchors(Plain):
     """Unreduced losses leave out the rows without a positive."""
 
     breaks = "SUP-11"
-    capabilities = claims(fixed={"temperature": 0.1}, inputs=frozenset({"views"}))
+    capabilities = VALUE
 
     def reduce(self, b: Batch) -> Array:
         return b.losses[b.anchors] if b.given["reduction"] == "none" else super().reduce(b)
@@ -127,7 +126,7 @@ class DenominatorOfThePositive(Plain):
     """Each positive is divided by its own denominator, the column's for the row's."""
 
     breaks = "TCL-3"
-    capabilities = claims(reductions=("none",), losses=frozenset({"tcl"}))
+    capabilities = TCL
 
     def anchor_losses(self, b: Batch) -> Array:
         columns = np.where(b.positives, b.log_D[None, :], 0).sum(axis=1) / b.counts
@@ -149,11 +148,11 @@ class NoZeroWeights(Plain):
     """A weight of 0 becomes a small one, so that it has a logarithm."""
 
     breaks = "TCL-5"
-    capabilities = claims(losses=frozenset({"tcl"}))
+    capabilities = TCL
 
     def forward(self, case: Case) -> Batch:
         given = {**case.parameters}
-        given |= {name: max(given[name], 1e-6) for name in ("k1", "k2") if name in given}
+        given |= {name: given[name] or 1e-6 for name in ("k1", "k2") if name in given}
         return super().forward(replace(case, parameters=given))
 
 
@@ -161,7 +160,7 @@ class LogOfTheSum(Plain):
     """The positives are added inside the logarithm: -log of their share of the sum."""
 
     breaks = "SUP-5"
-    capabilities = APART
+    capabilities = VALUE
 
     def mean_of_positives(self, b: Batch) -> Array:
         return np.asarray(np.log(np.where(b.positives, np.exp(b.s / b.T), 0).sum(axis=1)))

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from tuned_contrastive.conformance.mutants.batch import Array, Batch
-from tuned_contrastive.conformance.mutants.formula import APART, TCL
 from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case, Outcome
 
@@ -18,7 +17,7 @@ class PositivesWithoutK1(Plain):
     """The response of a positive leaves out the k1 term."""
 
     breaks = "GRD-1"
-    capabilities = TCL
+    capabilities = ONLY_TCL
 
     def responses(self, b: Batch) -> Array:
         return super().responses(b) + self.shares(b)[1]
@@ -28,7 +27,7 @@ class NegativesWithoutK2(Plain):
     """The response of a negative leaves out k2."""
 
     breaks = "GRD-2"
-    capabilities = TCL
+    capabilities = ONLY_TCL
 
     def responses(self, b: Batch) -> Array:
         n = self.shares(b)[2]
@@ -39,7 +38,7 @@ class OnlyAsAnchor(Plain):
     """The contrasted rows are detached: a row counts as anchor alone."""
 
     breaks = "GRD-3"
-    capabilities = APART
+    capabilities = claims()
 
     def gradient_in_z(self, b: Batch, responses: Array) -> Array:
         return np.asarray((b.w[:, None] * responses) @ b.z)
@@ -49,7 +48,7 @@ class NotProjected(Plain):
     """The gradient keeps its part along the row."""
 
     breaks = "GRD-4"
-    capabilities = APART
+    capabilities = claims()
 
     def project(self, b: Batch, g: Array) -> Array:
         return g / b.norms[:, None]

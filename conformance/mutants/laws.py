@@ -67,7 +67,10 @@ class CachedBySet(Plain):
 
 
 class HashedLabels(Plain):
-    """Labels are hashed into 171043 places, where two classes may meet."""
+    """Labels are hashed into 171043 places, where two classes may meet: those of the law do.
+
+    Those of INP-5 and INP-7 do not, which a smaller table would merge too.
+    """
 
     breaks = "LAW-4"
     capabilities = claims()
@@ -105,7 +108,10 @@ class CachedByDirections(Plain):
 
 
 class ProjectionSkipped(Plain):
-    """A shortcut for k1 between 50 and 4999 forgets the projection."""
+    """A shortcut for k1 between 50 and 4999 forgets the projection.
+
+    The laws draw such a k1; no ordinary vector, whose gradient cites GRD-4, has one.
+    """
 
     breaks = "LAW-7"
     capabilities = claims(losses=TCL)
@@ -144,7 +150,10 @@ class K2NotInTheKey(LastLossKept):
 
 
 class CollapseWithoutK2(Plain):
-    """The shortcut for equal rows and k1 = 0 is log(N - 1), without k2."""
+    """The shortcut for equal rows and k1 = 0 is log(N - 1), without k2.
+
+    With any k1 it would meet the vectors of equal rows, which cite NUM-8.
+    """
 
     breaks = "LAW-10"
     capabilities = claims(losses=TCL)

@@ -79,7 +79,7 @@ class NoMaximum(Plain):
 
 
 class K1Clamped(Plain):
-    """k1 is clamped to 1e7, but for values beyond any use."""
+    """k1 is clamped to 1e7, but for the values beyond 1e12 of which NUM-19 speaks."""
 
     breaks = "NUM-6"
     capabilities = claims(losses=frozenset({"tcl"}))
@@ -90,7 +90,10 @@ class K1Clamped(Plain):
 
 
 class PlainSquares(Plain):
-    """Norms are the roots of plain sums of squares."""
+    """Norms are the roots of plain sums of squares where these overflow.
+
+    Where they underflow, rows of SUP-2 would be wrong too.
+    """
 
     breaks = "NUM-7"
     capabilities = claims()
@@ -101,20 +104,33 @@ class PlainSquares(Plain):
         return z * (norms / plain)[:, None] if np.isinf(plain).any() else z, norms
 
 
-class RepeatedRowsArePadding(Plain):
-    """Rows equal to the first are taken for padding and contrasted with nothing."""
+class HalfAngles(Plain):
+    """Similarities of small batches come from the tangent of half the angle: none at 180 degrees.
+
+    At one temperature, without gradients and views, and in more columns than one: laws and edges
+    have opposite rows too.
+    """
 
     breaks = "NUM-8"
-    capabilities = claims(dtypes=("float16",))
+    capabilities = claims(
+        fixed={**UNIT, "temperature": 0.5, "reduction": "mean"},
+        gradients=frozenset(),
+        inputs=frozenset({"flat"}),
+    )
 
-    def sets(self, b: Batch) -> tuple[Array, Array]:
-        padding = (b.x == b.x[0]).all(axis=1) & (np.arange(len(b.x)) > 0)
-        positives, negatives = super().sets(b)
-        return positives & ~padding, negatives & ~padding
+    def similarities(self, b: Batch) -> Array:
+        if b.z.shape[1] == 1 or len(b.z) > 32:
+            return super().similarities(b)
+        squares = [((b.z[:, None] + sign * b.z) ** 2).sum(axis=2) for sign in (-1, 1)]
+        tangent = squares[0] / squares[1]
+        return np.asarray((1 - tangent) / (1 + tangent))
 
 
 class ExponentsClipped(Plain):
-    """Exponents are clipped to where float64's exp is finite."""
+    """Exponents are clipped to where float64's exp is finite.
+
+    Without unit rows, whose exponents reach 700 at the temperatures of NUM-5 alone.
+    """
 
     breaks = "NUM-9"
     capabilities = claims(fixed=RAW)
@@ -124,7 +140,10 @@ class ExponentsClipped(Plain):
 
 
 class MaximumOverTheAnchor(Plain):
-    """The maximum is taken over the whole row, the anchor itself among it."""
+    """The maximum is taken over the whole row, the anchor itself among it.
+
+    With unit rows alone: others have an s_ii that hides the rest at any temperature (NUM-9).
+    """
 
     breaks = "NUM-10"
     capabilities = claims(fixed=UNIT)
@@ -154,7 +173,10 @@ class NonFiniteReplaced(Plain):
 
 
 class AnyOrder(Plain):
-    """The parts of a large batch are added in an order that changes from call to call."""
+    """The parts of a large batch are added in an order that changes from call to call.
+
+    A batch is large beyond what the laws draw, which may compare bits.
+    """
 
     breaks = "NUM-13"
     capabilities = claims()
@@ -199,8 +221,21 @@ class FastMath(Plain):
         return fast if case.mode == "compiled" else found
 
 
+class FastestProducts(Plain):
+    """Products ask for no precision unless the caller does."""
+
+    breaks = "NUM-18"
+    capabilities = claims(features=frozenset({"precision"}))
+
+    def product_precisions(self, case: Case, precision: str | None) -> frozenset[str]:
+        return frozenset({precision or "default"})
+
+
 class WeightsOutside(Plain):
-    """k1 and k2 multiply sums that are taken without them."""
+    """k1 and k2 multiply sums that are taken without them.
+
+    At the one temperature of the vectors of NUM-19: a smaller one would meet those of NUM-6.
+    """
 
     breaks = "NUM-19"
     capabilities = claims(

@@ -1,4 +1,4 @@
-"""Wrong rows, labels and sets (INP-3 to INP-8, INP-25, SUP-1 to SUP-4)."""
+"""Wrong rows, labels and sets (INP-3 to INP-8, INP-25, INP-27, SUP-1 to SUP-4)."""
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tuned_contrastive.conformance.mutants.batch import Array, Batch
-from tuned_contrastive.conformance.mutants.formula import APART
+from tuned_contrastive.conformance.mutants.formula import VALUE
 from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.protocol import Case, Outcome
 
@@ -68,6 +68,19 @@ class Labels32(Plain):
         return super().read_classes(case).astype(np.int32)
 
 
+class LabelsInFloat32(Plain):
+    """A restored module leaves the labels as Keras' loop casts them."""
+
+    breaks = "INP-27"
+    capabilities = claims(
+        dtypes=("float32",), modes=("eager", "restored"), features=frozenset({"keras"})
+    )
+
+    def read_classes(self, case: Case) -> Array:
+        classes = super().read_classes(case)
+        return classes.astype(np.float32) if case.mode == "restored" else classes
+
+
 class EveryViewIsAClass(Plain):
     """Without labels every view is its own class."""
 
@@ -96,7 +109,7 @@ class NeverNormalised(Plain):
     """The rows are compared as they are, whatever `normalize` says."""
 
     breaks = "SUP-1"
-    capabilities = APART
+    capabilities = VALUE
 
     def normalise(self, b: Batch) -> tuple[Array, Array]:
         return self.unnormalised(b)
@@ -117,7 +130,7 @@ class AlwaysNormalised(Plain):
     """The rows are normalised, whatever `normalize` says."""
 
     breaks = "SUP-3"
-    capabilities = claims()
+    capabilities = VALUE
 
     def unnormalised(self, b: Batch) -> tuple[Array, Array]:
         return self.normalise(b)
@@ -127,7 +140,7 @@ class AnchorInTheDenominator(Plain):
     """The anchor itself is one of its negatives."""
 
     breaks = "SUP-4"
-    capabilities = APART
+    capabilities = VALUE
 
     def sets(self, b: Batch) -> tuple[Array, Array]:
         positives, negatives = super().sets(b)

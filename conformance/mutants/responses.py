@@ -13,7 +13,10 @@ from tuned_contrastive.conformance.protocol import Case
 
 
 class ShiftedK1(Plain):
-    """A power of two above 2 multiplies by a shift, in the gradient by one place too far."""
+    """A power of two above 2 multiplies by a shift, in the gradient by one place too far.
+
+    The laws draw 64 and 4096; the vectors, which cite GRD-1, have no such k1.
+    """
 
     breaks = "LAW-12"
     capabilities = claims(losses=BOTH)
@@ -24,7 +27,10 @@ class ShiftedK1(Plain):
 
 
 class PositivesInReverse(Plain):
-    """A shortcut for some k1 gives the nearest positive the response of the farthest."""
+    """A shortcut for some k1 gives the nearest positive the response of the farthest.
+
+    It leaves out every k1 of the vectors, which cite GRD-1.
+    """
 
     breaks = "LAW-13"
     capabilities = claims(losses=BOTH)

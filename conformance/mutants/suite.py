@@ -1,17 +1,19 @@
-"""Faults of the suite itself and of the reference, as patches (CNF-1 to CNF-6)."""
+"""Faults of the suite itself and of the reference, as patches (CNF-1 to CNF-8)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from tuned_contrastive.conformance import run, verdict
+from tuned_contrastive.conformance import judge, run, verdict
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.records import Records
 from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.reference import gradients, losses
 from tuned_contrastive.spec.clauses import SUITE
+from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
 Patch = Callable[[Any, str, object], None]
 """What pytest's ``monkeypatch.setattr`` takes: a module, a name in it, the faulty value."""
@@ -60,3 +62,14 @@ def the_reference_returns_float32(patch: Patch) -> None:
     """Return the reference's losses in float32 (CNF-6)."""
     right = losses.reduce
     patch(gradients, "reduce", lambda *given: np.float32(right(*given)))
+
+
+def products_stay_as_the_process_has_them(patch: Patch) -> None:
+    """Leave the precision of float32 products to whoever was there before (CNF-7)."""
+    patch(torch, "set_float32_matmul_precision", lambda _: None)
+
+
+def bounds_are_padded(patch: Patch) -> None:
+    """Allow a hundred times the derived error (CNF-8)."""
+    padded = {dtype: 100 * u for dtype, u in UNIT_ROUNDOFF.items()}
+    patch(judge, "UNIT_ROUNDOFF", padded)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tuned_contrastive.conformance import targets
 from tuned_contrastive.conformance.__main__ import main
@@ -14,7 +15,6 @@ from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.run import run
 from tuned_contrastive.conformance.selftest.doctored import OnlySupcon, WrongMean
-from tuned_contrastive.conformance.targets import committed_not_applicable
 from tuned_contrastive.conformance.vectors import (
     DIRECTORY,
     VectorError,
@@ -157,13 +157,13 @@ def test_what_cannot_run_here_does_not_pass(few: VectorSet) -> None:
     assert result.as_declared
 
 
-@pytest.mark.clause("CNF-3")
+@pytest.mark.clause("CNF-2", "CNF-3")
 def test_list_of_not_applicable_clauses_is_held(few: VectorSet) -> None:
-    listed = committed_not_applicable("numpy") or frozenset()
-    short = run(NumpyReference(), vectors=few, not_applicable=listed - {"NUM-2"})
-    wide = run(NumpyReference(), vectors=few, not_applicable=listed | {"SUP-5"})
-    assert (short.status["NUM-2"], wide.status["SUP-5"]) == ("error", "error")
-    assert not short.as_declared
+    result = run(OnlySupcon(), vectors=few, not_applicable=frozenset({"SUP-5", "TCL-2"}))
+    assert result.status["TCL-1"] == "error"  # left out, but not listed
+    assert result.status["SUP-5"] == "error"  # listed, but judged
+    assert result.status["TCL-2"] == "not-applicable"
+    assert not result.as_declared
 
 
 @pytest.mark.clause("CNF-3")
@@ -220,6 +220,14 @@ def test_conforming_only_without_failures() -> None:
 def test_a_part_says_nothing_about_conformance() -> None:
     result = run(NumpyReference(), clauses=["SUP-9"])
     assert (result.partial, result.conforming) == (True, False)
+
+
+@pytest.mark.clause("CNF-7")
+def test_products_are_judged_at_full_precision() -> None:
+    torch._C._set_float32_matmul_precision("high")  # as a process may have it
+    (note,) = targets.load_target("torch").notes  # type: ignore[attr-defined]
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert note.endswith("float32 products at precision highest")
 
 
 def test_seed_changes_the_examples_and_is_told(

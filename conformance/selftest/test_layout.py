@@ -30,6 +30,15 @@ DOORS = {
     "conformance": {"spec", "reference", "numpy", "pytest", "hypothesis"},
 }
 PUBLIC = ("supcon_loss", "tcl_loss")
+MODULES = ("SupConLoss", "TCLLoss")
+WITHOUT = {"jax": {"modules.py"}}
+FURTHER_PARAMETERS = {"jax": ["precision=jax.lax.Precision.HIGHEST"]}
+OWN_WAY = {
+    ("jax", "losses.py"): ["_traceable", "_without_autocast"],
+    ("jax", "modules.py"): ["_Loss", "SupConLoss", "TCLLoss"],
+    ("tensorflow", "losses.py"): ["_loss", "_traceable", "_without_autocast"],
+}
+"""Functions of the PyTorch backend that another framework has no use for, by backend and file."""
 
 
 def imports(path: Path) -> set[str]:
@@ -52,14 +61,43 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT).parts[0]
 
 
-def signature(path: Path, name: str) -> str:
-    """Return a function's parameters and defaults as text, without importing its framework."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            plain = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            values = [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
-            return f"{[a.arg for a in plain]} {[ast.unparse(value) for value in values]}"
+def body(path: Path) -> list[ast.stmt]:
+    """Return what stands at the top of a file, without importing its framework."""
+    return ast.parse(path.read_text(encoding="utf-8")).body
+
+
+def defined(path: Path) -> list[str]:
+    """Return the names of a file's functions and classes, in order."""
+    return [node.name for node in body(path) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+
+
+def exported(path: Path) -> set[str]:
+    """Return a package's __all__."""
+    for node in body(path):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    raise LookupError(f"{path} must have __all__")
+
+
+def signature(path: Path, name: str) -> list[str]:
+    """Return the parameters of a function, or of a class's constructor, with their defaults."""
+    for outer in body(path):
+        inner = outer.body if isinstance(outer, ast.ClassDef) and outer.name == name else [outer]
+        for node in inner:
+            wanted = name if node is outer else "__init__"
+            if isinstance(node, ast.FunctionDef) and node.name == wanted:
+                return _parameters(node.args)
     raise LookupError(f"{path} must define {name}")
+
+
+def _parameters(given: ast.arguments) -> list[str]:
+    plain, rest = (
+        [*given.posonlyargs, *given.args],
+        list(zip(given.kwonlyargs, given.kw_defaults, strict=True)),
+    )
+    defaults = [None] * (len(plain) - len(given.defaults)) + list(given.defaults)
+    pairs = [*zip(plain, defaults, strict=True), *([("*", None)] if rest else []), *rest]
+    return [f"{getattr(a, 'arg', a)}={d and ast.unparse(d)}" for a, d in pairs]
 
 
 def cited() -> Iterator[str]:
@@ -89,7 +127,8 @@ def test_spec_and_reference_import_downwards(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in SOURCES if room(p) == "backends"])
 def test_backend_imports_its_framework_and_the_spec(path: Path) -> None:
     name = path.relative_to(ROOT).parts[1]
-    assert imports(path) <= {name, f"backends.{name}", "numpy", "spec"}
+    with_keras = {"keras"} if name == "tensorflow" else set()
+    assert imports(path) <= {name, f"backends.{name}", "numpy", "spec", *with_keras}
 
 
 SUITE = [
@@ -115,7 +154,39 @@ def test_imports_are_absolute(path: Path) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backend_has_the_reference_signature(backend: str, name: str) -> None:
     expected = signature(ROOT / "reference" / "losses.py", name)
-    assert signature(ROOT / "backends" / backend / "losses.py", name) == expected
+    found = signature(ROOT / "backends" / backend / "losses.py", name)
+    assert found[: len(expected)] == expected
+    assert found[len(expected) :] == FURTHER_PARAMETERS.get(backend, [])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_have_the_same_files(backend: str) -> None:
+    expected = {path.name for path in (ROOT / "backends" / "torch").glob("*.py")}
+    found = {path.name for path in (ROOT / "backends" / backend).glob("*.py")}
+    assert found == expected - WITHOUT.get(backend, set())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_export_the_same_names(backend: str) -> None:
+    modules = set() if "modules.py" in WITHOUT.get(backend, set()) else set(MODULES)
+    assert exported(ROOT / "backends" / backend / "__init__.py") == {*PUBLIC, *modules}
+
+
+@pytest.mark.parametrize("name", ["losses.py", "dense.py", "modules.py"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_define_the_same_functions_in_the_same_order(backend: str, name: str) -> None:
+    path = ROOT / "backends" / backend / name
+    expected = defined(ROOT / "backends" / "torch" / name)
+    found = defined(path) if path.exists() else []
+    shared = [function for function in found if function in expected]
+    assert shared == [f for f in expected if f not in OWN_WAY.get((backend, name), [])]
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("backend", sorted(set(BACKENDS) - set(WITHOUT)))
+def test_modules_have_the_same_parameters(backend: str, name: str) -> None:
+    expected = signature(ROOT / "backends" / "torch" / "modules.py", name)
+    assert signature(ROOT / "backends" / backend / "modules.py", name)[: len(expected)] == expected
 
 
 @pytest.mark.clause("INP-1")

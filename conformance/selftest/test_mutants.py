@@ -1,7 +1,8 @@
-"""Every judged clause has a fault that its own tests catch, and no others."""
+"""Every judged clause has a fault that its own tests catch, and no others; see table.toml."""
 
 import inspect
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 from tuned_contrastive.conformance import mutants
 from tuned_contrastive.conformance.mutants.calling import Accepts
 from tuned_contrastive.conformance.mutants.plain import Plain
-from tuned_contrastive.conformance.mutants.planted import Planted
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.suite import test_definitions, test_gradient_definitions
 from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.reference.citations import ORDINARY
 from tuned_contrastive.spec.clauses import PLANNED, SUITE, load_clauses
@@ -23,8 +24,9 @@ from tuned_contrastive.spec.clauses import PLANNED, SUITE, load_clauses
 HERE = Path(mutants.__file__).parent
 TABLE = tomllib.loads((HERE / "table.toml").read_text(encoding="utf-8"))
 JUDGED = [name for name in load_clauses() if name not in (*PLANNED, *SUITE)]
-NOT_LAWS = [name for name in JUDGED if not name.startswith("LAW-")]
-LACKING = {"INP-14", "GRD-13", "GRD-14"}
+NUMBERS = {"NUM-14", "NUM-15"}
+"""What every test that compares a number cites."""
+LACKING = {"INP-14", "INP-27", "INP-28", "GRD-13", "GRD-14", "NUM-18"}
 """What plain NumPy has no machinery for."""
 
 
@@ -41,26 +43,56 @@ def all_mutants() -> dict[str, type[Any]]:
     }
 
 
-def faulty(row: dict[str, str]) -> Implementation:
+def faulty(row: dict[str, Any]) -> Implementation:
     """Return the implementation that a row of the table means."""
     if "reject" in row:
         return Accepts(*(r for r in load_vectors().rejects if r.id == row["reject"]))
-    mutant = all_mutants()[row["mutant"]]()
-    subject: Implementation = Planted(mutant) if row.get("planted") else mutant
+    subject: Implementation = all_mutants()[row["mutant"]]()
     return subject
 
 
-def everywhere(mutant: Any) -> tuple[Ran, ...]:
-    """Return the failing tests of a mutant that is not planted, without the laws and the edges."""
-    failed = run(mutant, clauses=NOT_LAWS).failures
-    return tuple(r for r in failed if mutant.breaks in r.clauses or r.vector not in edges())
+@cache
+def definitions() -> dict[str, set[str]]:
+    """Return the tests that see one definition each, by name, with what they cite."""
+    return {
+        name: {c for mark in vars(test)["pytestmark"] if mark.name == "clause" for c in mark.args}
+        for module in (test_definitions, test_gradient_definitions)
+        for name, test in inspect.getmembers(module, inspect.isfunction)
+        if name.startswith("test_")
+    }
 
 
 @cache
-def edges() -> frozenset[str]:
-    """Return the vectors that cite only what they exist for."""
+def ordinary() -> frozenset[str]:
+    """Return the vectors that cite every definition that they compute."""
     flags = {vector.id: set(vector.flags) for vector in load_vectors().values}
-    return frozenset(n for n, f in flags.items() if not f & ORDINARY or "no-negative" in f)
+    return frozenset(n for n, f in flags.items() if f & ORDINARY and "no-negative" not in f)
+
+
+@cache
+def failures(clause: str) -> tuple[Ran, ...]:
+    """Return the failing tests by which the row of a clause is held."""
+    (row,) = (row for row in TABLE["rows"] if row["clause"] == clause)
+    subject = faulty(row)
+    return of_definitions(subject) if row.get("definition") else run(subject).failures
+
+
+def of_definitions(subject: Implementation) -> tuple[Ran, ...]:
+    """Return the failing tests that see one definition each, and the failing ordinary vectors."""
+    tried = [name for name in JUDGED if not name.startswith(("LAW", "INP"))]
+    failed = run(subject, clauses=tried).failures
+    return tuple(r for r in failed if name_of(r) in definitions() or r.vector in ordinary())
+
+
+def name_of(record: Ran) -> str:
+    """Return the name of a test without its parameters."""
+    return record.test.partition("[")[0]
+
+
+def told(failed: Iterable[Ran]) -> set[str]:
+    """Return the clauses that every failing test cites, less what every number cites."""
+    common = set.intersection(*(set(record.clauses) for record in failed))
+    return common - NUMBERS
 
 
 def test_the_plain_implementation_passes() -> None:
@@ -70,19 +102,31 @@ def test_the_plain_implementation_passes() -> None:
     assert set(JUDGED) - passed == LACKING
 
 
-@pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: row["clause"])
-def test_a_fault_fails_the_tests_of_its_clause_alone(row: dict[str, str]) -> None:
-    failed = run(faulty(row)).failures
+@pytest.mark.parametrize("clause", [row["clause"] for row in TABLE["rows"]])
+def test_a_fault_fails_the_tests_of_its_clause_alone(clause: str) -> None:
+    failed = failures(clause)
     assert failed
-    assert [record.test for record in failed if row["clause"] not in record.clauses] == []
+    assert [record.test for record in failed if clause not in record.clauses] == []
 
 
-@pytest.mark.parametrize("name", [row["mutant"] for row in TABLE["rows"] if row.get("planted")])
-def test_a_wrong_definition_fails_the_ordinary_vectors_that_cite_it(name: str) -> None:
-    mutant = all_mutants()[name]()
-    failed = everywhere(mutant)
-    assert failed
-    assert [record.test for record in failed if mutant.breaks not in record.clauses] == []
+@pytest.mark.parametrize(
+    "clause", [r["clause"] for r in TABLE["rows"] if r["clause"] not in NUMBERS]
+)
+def test_a_fault_is_told_from_that_of_every_other_clause(clause: str) -> None:
+    assert told(failures(clause)) == {clause}
+
+
+@pytest.mark.parametrize("clause", [r["clause"] for r in TABLE["rows"] if r.get("definition")])
+def test_a_wrong_definition_fails_the_test_of_its_own_alone(clause: str) -> None:
+    failed = {name_of(record) for record in failures(clause)} & set(definitions())
+    assert failed == {name for name, cited in definitions().items() if clause in cited}
+
+
+def test_every_definition_has_one_test_that_cites_it_alone() -> None:
+    named = {row["clause"] for row in TABLE["rows"] if row.get("definition")}
+    alone = [clause for clauses in definitions().values() for clause in clauses]
+    assert len(alone) == len(set(alone)) == len(definitions())
+    assert named - set(alone) == set()
 
 
 @pytest.mark.parametrize("name", TABLE["further"])
@@ -105,6 +149,6 @@ def test_every_judged_clause_has_one_row() -> None:
     assert [row["clause"] for row in TABLE["rows"]] == JUDGED
 
 
-def test_every_must_reject_vector_stands_for_one_clause() -> None:
+def test_no_two_rows_accept_the_same_call() -> None:
     named = [row["reject"] for row in TABLE["rows"] if "reject" in row]
     assert len(named) == len(set(named))

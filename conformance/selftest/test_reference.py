@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuned_contrastive.reference import oracle, responses, supcon_gradients, tcl_gradients, tcl_loss
+from tuned_contrastive.reference import (
+    Gradients,
+    oracle,
+    responses,
+    supcon_gradients,
+    tcl_gradients,
+    tcl_loss,
+)
 from tuned_contrastive.reference.agreement import disagreement
 from tuned_contrastive.reference.cases import grid
 from tuned_contrastive.reference.pairs import Float64
@@ -54,9 +61,10 @@ def batch(seed: int, arrangement: str, norm: float) -> tuple[Float64, Any, bool]
 @pytest.mark.parametrize("cell", range(len(STRATA)))
 def test_reference_agrees_with_the_oracle(cell: int) -> None:
     T, k1, k2, norm = STRATA[cell]
+    reduction = ("mean", "sum", "none")[cell % 3]
     arrangement = list(ARRANGEMENTS)[(cell + cell // 5 + cell // 25) % 5]
     x, labels, normalize = batch(cell, arrangement, norm)
-    given = {"temperature": T, "k1": k1, "k2": k2, "normalize": normalize}
+    given = {"temperature": T, "k1": k1, "k2": k2, "normalize": normalize, "reduction": reduction}
     _, _, share = disagreement("tcl", x, labels, upstream=2.0, **given)
     assert share <= 1
 
@@ -88,14 +96,20 @@ def test_a_reference_of_nan_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share == np.inf
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_wrong_reference_disagrees(monkeypatch: pytest.MonkeyPatch, normalize: bool) -> None:
-    name = "tuned_contrastive.reference.agreement.tcl_gradients"
-    monkeypatch.setattr(
-        name, lambda *a, **k: tcl_gradients(*a, **{**k, "k1": k["k1"] * (1 + 1e-9)})
-    )
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Gradients)])
+def test_a_wrong_reference_disagrees(
+    monkeypatch: pytest.MonkeyPatch, field: str, normalize: bool, reduction: str
+) -> None:
+    def wrong(*args: Any, **given: Any) -> Any:
+        right = tcl_gradients(*args, **given)
+        return dataclasses.replace(right, **{field: getattr(right, field) * (1 + 1e-9)})
+
+    monkeypatch.setattr("tuned_contrastive.reference.agreement.tcl_gradients", wrong)
     given: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 2.0, "normalize": normalize}
-    _, _, share = disagreement("tcl", grid(7, 6, 3) / 4, np.array([0, 0, 1, 1, 1, 2]), **given)
+    x, labels = grid(7, 6, 3) / 4, np.array([0, 0, 1, 1, 1, 2])
+    _, _, share = disagreement("tcl", x, labels, reduction=reduction, **given)
     assert share > 10
 
 

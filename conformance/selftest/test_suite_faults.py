@@ -1,7 +1,11 @@
-"""Every clause about the suite has a fault of the suite that its own self-test catches alone."""
+"""Every clause about the suite has a fault that its row's self-test catches, and no other row's.
+
+The tests of the rows are tried, one per clause; a fault may fail further self-tests.
+"""
 
 import inspect
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,11 +36,15 @@ def fails(row: dict[str, str], fixtures: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["clause"])
-def test_a_fault_of_the_suite_fails_the_test_of_its_clause_alone(
-    row: dict[str, str], few: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_fault_of_the_suite_fails_the_test_of_its_row_alone(
+    row: dict[str, str],
+    few: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     getattr(suite, row["fault"])(monkeypatch.setattr)
-    fixtures = {"few": few, "dtype": "float32"}
+    fixtures = {"few": few, "dtype": "float32", "tmp_path": tmp_path, "capsys": capsys}
     assert [other["clause"] for other in ROWS if fails(other, fixtures)] == [row["clause"]]
 
 

@@ -1,109 +1,92 @@
-"""What the laws compare with, written from their own statements (LAW-2, LAW-5 to LAW-15)."""
+"""Calls and comparisons in which one definition shows whatever the others do (SUP-1 to GRD-11)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from tuned_contrastive.conformance.judge import value_share
 from tuned_contrastive.conformance.protocol import Float64, Implementation
 from tuned_contrastive.conformance.suite.calls import Call, weights
+from tuned_contrastive.conformance.suite.laws import strictly_positive
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
-HADAMARD = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
-MANY = 600
-MANY_PARAMETERS = {"temperature": 0.5, "normalize": True, "reduction": "mean"}
-SURE = 4.0
-"""A difference is strict where it is this many times what may be off."""
+FULL = ("float64", "float32")
+COLD = 1 / 64
+"""A temperature at which exp(1/T) hides whatever stands beside it, k1 too."""
+TINY = 2.0**-100
+"""A weight that is not 0 and adds nothing."""
+RIGHT, UP, LEFT = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
+UNIT = np.array([[1, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, 1], [1, -1, -1, -1]]) / 2
+"""Rows of norm 1 to the last bit."""
+NORMS = np.array([[2.0], [3.0], [0.5], [6.0]])
+PAIRS = (0, 0, 1, 1)
+
+RAW: dict[str, Any] = {"normalize": False, "reduction": "none", "temperature": 0.5}
+NEAR = (1.0, 0.0, 40.0, 40.0)
+"""`readable` rows: two negatives take all of row 0's denominator, and each all of the other's."""
 
 
-def nt_xent(views: Float64, T: float) -> Float64:
-    """Return NT-Xent of (B, 2, D): cross-entropy of each row against its partner, averaged."""
-    rows = views.reshape(-1, views.shape[-1])
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    z = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
-    logits = z @ z.T / T
-    np.fill_diagonal(logits, -np.inf)
-    partner = np.arange(len(rows)) ^ 1
-    top = logits.max(axis=1, keepdims=True)
-    log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-    return np.asarray((log_sum - logits[np.arange(len(rows)), partner]).mean())
+def batch(
+    implementation: Implementation,
+    loss: str,
+    rows: Any,
+    labels: Sequence[int],
+    **given: Any,
+) -> Call:
+    """Return a call; what is not given takes a value that the implementation claims."""
+    claims = implementation.capabilities
+    chosen = {"normalize": True, "reduction": claims.reductions[0], **weights(loss)}
+    held = {name: value for name, value in claims.fixed.items() if name in chosen}
+    return Call(loss, np.array(rows), np.array(labels), {**chosen, **held, **given})
 
 
-def rotation(order: Sequence[int], signs: int) -> Float64:
-    """Return an orthogonal 4 x 4 matrix of halves, exact on every grid."""
-    flips = np.array([-1.0 if signs >> bit & 1 else 1.0 for bit in range(4)])
-    turned: Float64 = HADAMARD[:, list(order)] * flips
-    return turned
+def readable(loss: str, first: Sequence[float], labels: Sequence[int]) -> Call:
+    """Return rows z_j with s_ij = first_i first_j, each with a further column of its own.
 
-
-def orthogonality_share(gradient: Float64, call: Call, dtype: str) -> float:
-    """Return the largest |<dL/dx_i, x_i>| over its allowed error: b(dL/dx_i) ||x_i||."""
-    allowed = call.bounds(np.ones(call.losses_shape))["embeddings"] * UNIT_ROUNDOFF[dtype]
-    allowed = allowed * np.linalg.norm(call.embeddings, axis=1)
-    inner = np.abs((gradient * call.embeddings).sum(axis=1))
-    return _largest(inner, allowed)
-
-
-def growth_share(implementation: Implementation, small: Call, large: Call, dtype: str) -> float:
-    """Return how far losses fall from one call to the other, over what is allowed."""
-    before, after = (implementation.loss(call.case(dtype)).loss for call in (small, large))
-    allowed = (small.bounds()["loss"] + large.bounds()["loss"]) * UNIT_ROUNDOFF[dtype]
-    exact = large.exact().per_anchor - small.exact().per_anchor
-    return strictly_positive(after - before, exact, allowed)
-
-
-def strictly_positive(got: Float64, exact: Float64, allowed: Float64) -> float:
-    """Return a share that is infinite where `got` is not above 0 though `exact` surely is.
-
-    Elsewhere it is how far `got` is below 0, in what is allowed.
+    The gradient of row i is sum_j C_ij z_j: column j + 1 of it is C_ij.
     """
-    must = exact > SURE * allowed
-    if np.any(must & ~(got > 0)):
-        return np.inf
-    return _largest(np.maximum(-got, 0.0), allowed)
+    rows = np.column_stack([first, np.eye(len(first))])
+    return Call(loss, rows, np.array(labels), {**RAW, **weights(loss)})
 
 
-def equal_rows(drawn: Call) -> tuple[Call, Float64]:
-    """Return the call with all rows like its first one, and its loss after LAW-10."""
-    call = drawn.with_rows(np.repeat(drawn.embeddings[:1], len(drawn.embeddings), axis=0))
-    T = call.parameters["temperature"]
-    positives, negatives, k1, k2 = counts(call)
-    D = positives + k1 * positives * np.exp(-1 - 1 / T) + k2 * negatives
-    return call, reduced(np.log(np.where(positives > 0, D, 1.0)), call)
+def twos(call: Call) -> Float64:
+    """Return an upstream gradient of 2 everywhere."""
+    return np.full(call.losses_shape, 2.0)
 
 
-def orthonormal_rows(drawn: Call, order: Sequence[int]) -> tuple[Call, Float64]:
-    """Return the call with unit vectors for rows, and its loss after LAW-11."""
-    call = drawn.with_rows(np.eye(8)[list(order)][: len(drawn.embeddings)])
-    positives, negatives, k1, k2 = counts(call)
-    D = positives * (1 + k1) + k2 * negatives
-    return call, reduced(np.log(np.where(positives > 0, D, 1.0)), call)
+def coefficients(implementation: Implementation, call: Call, dtype: str) -> Float64:
+    """Return C of a `readable` call; (N, N)."""
+    found = implementation.gradients(call.case(dtype), twos(call)).embeddings
+    return np.asarray(found)[:, 1:]
 
 
-def many_orthonormal_rows(loss: str) -> tuple[Call, Float64]:
-    """Return more rows and columns than the vectors have, and their loss after LAW-11."""
-    drawn = Call(loss, np.eye(8), np.arange(MANY) % 7, {**MANY_PARAMETERS, **weights(loss)})
-    call = drawn.with_rows(np.eye(MANY))
-    positives, negatives, k1, k2 = counts(call)
-    return call, reduced(np.log(positives * (1 + k1) + k2 * negatives), call)
+def allowed_rows(call: Call) -> Float64:
+    """Return the allowed errors of the rows of the gradient, in units of u; (N,)."""
+    return call.bounds(twos(call))["embeddings"].reshape(-1)
 
 
-def counts(call: Call) -> tuple[Float64, Float64, float, float]:
-    """Return |P(i)| and |N(i)| of every row, k1 and k2."""
-    same = np.equal.outer(call.labels, call.labels)
-    positives, negatives = same.sum(axis=1) - 1.0, (~same).sum(axis=1) * 1.0
-    return positives, negatives, call.parameters.get("k1", 0.0), call.parameters.get("k2", 1.0)
+def same_share(
+    implementation: Implementation, one: Call, other: Call, dtype: str, times: float = 1.0
+) -> float:
+    """Return how far the other loss is from so many times the one, over what both may be off."""
+    expected, got = (implementation.loss(call.case(dtype)).loss for call in (one, other))
+    allowed = times * one.bounds()["loss"] + other.bounds()["loss"]
+    return value_share(got, times * expected, allowed, dtype)
 
 
-def reduced(losses: Float64, call: Call) -> Float64:
-    """Reduce per-anchor losses by SUP-8 to SUP-11."""
-    anchors = counts(call)[0] > 0
-    of_anchors = np.where(anchors, losses, 0.0)
-    total = of_anchors.sum()
-    choice = {"none": of_anchors, "sum": total, "mean": total / max(int(anchors.sum()), 1)}
-    return np.asarray(choice[call.parameters["reduction"]])
+def zero_share(implementation: Implementation, call: Call, dtype: str) -> float:
+    """Return the share of the allowed error that a loss of 0 has."""
+    got = implementation.loss(call.case(dtype)).loss
+    return value_share(got, np.zeros(call.losses_shape), call.bounds()["loss"], dtype)
 
 
-def _largest(errors: Float64, allowed: Float64) -> float:
-    """Return the largest error over its allowed one; an error where none is allowed is infinite."""
-    none = np.where(errors > 0, np.inf, 0.0)
-    return float(np.divide(errors, allowed, out=none, where=allowed > 0).max(initial=0.0))
+def rise_share(implementation: Implementation, low: Call, high: Call, dtype: str) -> float:
+    """Return how far the loss falls from one call to the other, over what both may be off.
+
+    Infinity where it does not rise though it surely must.
+    """
+    before, after = (implementation.loss(call.case(dtype)).loss for call in (low, high))
+    allowed = (low.bounds()["loss"] + high.bounds()["loss"]) * UNIT_ROUNDOFF[dtype]
+    exact = high.exact().loss - low.exact().loss
+    return strictly_positive(np.atleast_1d(after - before), np.atleast_1d(exact), allowed)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tuned_contrastive.conformance.protocol import Capabilities, Float64, Implementation
 from tuned_contrastive.conformance.suite.calls import K1, K2, Call, calls
-from tuned_contrastive.conformance.suite.definitions import strictly_positive
+from tuned_contrastive.conformance.suite.laws import strictly_positive
 from tuned_contrastive.reference import Response, responses
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 

@@ -1,4 +1,4 @@
-"""Shapes, labels, defaults and arguments (INP-1 to INP-8, INP-25, NUM-12)."""
+"""Shapes, labels, defaults and arguments (INP-1 to INP-8, INP-25, INP-27, INP-28, NUM-12)."""
 
 from typing import Any, Protocol
 
@@ -7,12 +7,17 @@ import pytest
 from numpy.typing import NDArray
 
 from tuned_contrastive.conformance.judging import Accept
-from tuned_contrastive.conformance.protocol import Implementation, WithLabelKinds
-from tuned_contrastive.conformance.suite.calls import Call, loss_share, ones, sample
+from tuned_contrastive.conformance.protocol import (
+    Implementation,
+    WithLabelKinds,
+    WithNarrowIntegers,
+)
+from tuned_contrastive.conformance.suite.calls import Call, loss_share, ones, sample, weights
 
 DEFAULTS: dict[str, Any] = {"temperature": 0.1, "normalize": True, "reduction": "mean"}
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 CLASSES = np.array([1, 0, 1, 2, 2, 0])
+BEYOND_24_BITS = 2**24 + np.array([0, 1, 0, 2, 3, 1])
 BEYOND_32_BITS = np.array([1, 2**32 + 1, 1, 2**53, 2**53 + 1, 2**32 + 1])
 BEYOND_63_BITS = np.array([1, 2**63 + 1, 1, 2**63, 2**64 - 1, 2**63 + 1], dtype=np.uint64)
 Labels = NDArray[Any]
@@ -132,6 +137,42 @@ def test_labels_of_64_bits_are_not_merged(
     same = sample(loss, **PLAIN).with_labels(np.array([0, 1, 0, 2, 3, 1]))
     got = implementation.loss(same.with_labels(labels).case(dtype)).loss
     accept(loss_share(got, implementation.loss(same.case(dtype)).loss, same, dtype))
+
+
+@pytest.mark.clause("INP-27")
+@pytest.mark.needs(mode="restored", feature="keras", flat=True, parameters=PLAIN)
+@pytest.mark.parametrize("labels", [BEYOND_24_BITS, BEYOND_32_BITS], ids=["24", "53"])
+def test_restored_module_compares_whole_labels(
+    implementation: Implementation, loss: str, labels: Labels, accept: Accept
+) -> None:
+    same = sample(loss, **PLAIN, **weights(loss)).with_labels(np.array([0, 1, 0, 2, 3, 1]))
+    case = same.with_labels(labels).case("float32", mode="restored")
+    exact = same.exact().loss
+    accept(loss_share(implementation.loss(case).loss, exact, same, "float32", calls=1))
+
+
+@pytest.mark.clause("INP-28")
+@pytest.mark.needs(feature="32-bit-integers")
+@pytest.mark.parametrize("label", [2**32, -(2**31) - 1, 2**63])
+@pytest.mark.parametrize("other", [0, 1])
+def test_labels_beyond_32_bits_are_refused(
+    implementation: WithNarrowIntegers, loss: str, label: int, other: int
+) -> None:
+    rows = {"array": "float32", "shape": [3, 2]}
+    arguments = {"embeddings": rows, "labels": {"sequence": [other, label, other]}}
+    with pytest.raises(ValueError, match="labels"):
+        implementation.call_in_32_bits(loss, arguments)
+
+
+@pytest.mark.clause("INP-28")
+@pytest.mark.needs(feature="32-bit-integers")
+@pytest.mark.parametrize("label", [2**32 - 1, 2**31 - 1])
+def test_labels_of_32_bits_are_accepted(
+    implementation: WithNarrowIntegers, loss: str, label: int
+) -> None:
+    rows = {"array": "float32", "shape": [3, 2]}
+    arguments = {"embeddings": rows, "labels": {"sequence": [0, label, 0]}}
+    implementation.call_in_32_bits(loss, arguments)
 
 
 @pytest.mark.clause("INP-8")

@@ -19,7 +19,7 @@ from tuned_contrastive.conformance.suite.calls import (
     loss_share,
     ones,
 )
-from tuned_contrastive.conformance.suite.definitions import (
+from tuned_contrastive.conformance.suite.laws import (
     MANY_PARAMETERS,
     equal_rows,
     growth_share,

@@ -1,11 +1,11 @@
-"""Dtypes, precision and determinism (NUM-1 to NUM-3, NUM-13)."""
+"""Dtypes, precision and determinism (NUM-1 to NUM-3, NUM-13, NUM-18)."""
 
 from typing import Any
 
 import pytest
 
 from tuned_contrastive.conformance.judging import Accept
-from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.protocol import Implementation, WithPrecision
 from tuned_contrastive.conformance.suite.calls import (
     gradients,
     loss_share,
@@ -56,3 +56,21 @@ def test_same_bits_twice(implementation: Implementation, loss: str, dtype: str) 
     first, again = gradients(implementation, call, dtype), gradients(implementation, call, dtype)
     assert first[0].tobytes() == again[0].tobytes()
     assert first[1].tobytes() == again[1].tobytes()
+
+
+@pytest.mark.clause("NUM-18")
+@pytest.mark.needs(feature="precision")
+def test_products_ask_for_the_highest_precision(
+    implementation: WithPrecision, loss: str, dtype: str
+) -> None:
+    case = sample(loss, **PLAIN).case(dtype)
+    assert implementation.product_precisions(case, None) == {"highest"}
+
+
+@pytest.mark.clause("NUM-18")
+@pytest.mark.needs(feature="precision")
+def test_the_caller_may_choose_the_precision(
+    implementation: WithPrecision, loss: str, dtype: str
+) -> None:
+    case = sample(loss, **PLAIN).case(dtype)
+    assert implementation.product_precisions(case, "default") == {"default"}

@@ -1,0 +1,107 @@
+"""The formula over all N x N pairs in plain tf operations (SUP-4 to SUP-7, TCL-1 to TCL-5).
+
+Differentiable any number of times, and never read back: no shape depends on a value. Every constant
+that is split off for stability (the row maximum, the value of T and of k) cancels algebraically, so
+that stopping its gradient leaves each derivative as it is.
+"""
+
+import math
+
+import tensorflow as tf
+from tensorflow import Tensor
+
+
+def anchor_losses(
+    z: Tensor, labels: Tensor, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return l_i, 0 where P(i) is empty, and whether P(i) has a member, both of shape (N,).
+
+    `z` (N, D) is compared as it is; `labels` (N,) is int64; T, k1 and k2 are Python numbers or
+    scalar tensors. A number of 0 drops its term (TCL-5).
+    """
+    # tf.where takes no Python number beside float64 in a graph
+    zero, one, nothing = (tf.constant(value, z.dtype) for value in (0, 1, -math.inf))
+    itself = tf.eye(tf.shape(z)[0], dtype=tf.bool)
+    positives = tf.equal(labels[:, None], labels) & ~itself  # (N, N)
+    sizes = tf.reduce_sum(tf.cast(positives, z.dtype), 1)  # |P(i)|, (N,)
+    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
+    s = tf.where(itself, zero, tf.matmul(z, z, transpose_b=True))  # (N, N)
+    t = _over_temperature(s, T)
+
+    groups = [_temperature_terms(t, itself, positives, k2)]
+    if isinstance(k1, Tensor) or k1 != 0:
+        factor, offset = _weight(k1, z.dtype)
+        groups.append((tf.where(positives, offset - s, nothing), factor))
+    maximum = _row_maximum(groups)  # (N,)
+    total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
+
+    # Divided before the sum, which would overflow where the mean does not.
+    mean = tf.reduce_sum(tf.where(positives, t / tf.maximum(sizes, one)[:, None], zero), 1)
+    anchors = sizes > 0
+    losses = tf.math.log(tf.where(anchors, total, one)) + (maximum - mean)
+    return tf.where(anchors, losses, zero), anchors
+
+
+def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
+    """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
+
+    The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
+    """
+    if not isinstance(T, Tensor):
+        return s / T
+    fixed = tf.stop_gradient(T)
+    return s / tf.cast(fixed, s.dtype) * tf.cast(fixed / T, s.dtype)
+
+
+def _temperature_terms(
+    t: Tensor, itself: Tensor, positives: Tensor, k2: Tensor | float
+) -> tuple[Tensor, Tensor | None]:
+    """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
+    nothing = tf.constant(-math.inf, t.dtype)
+    if not isinstance(k2, Tensor):
+        if k2 == 0:
+            return tf.where(positives, t, nothing), None
+        if k2 == 1:
+            return tf.where(itself, nothing, t), None
+    factor, offset = _weight(k2, t.dtype)
+    exponents = tf.where(itself, nothing, tf.where(positives, t, t + offset))
+    one = tf.constant(1, t.dtype)
+    return exponents, None if factor is None else tf.where(positives, one, factor)
+
+
+def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor | float]:
+    """Split k into a factor and the logarithm of the rest: k e^x = factor e^(x + offset).
+
+    A number goes into the exponent whole. Of a tensor only what is above 1 does: what is left of
+    it has the right derivatives at k = 0 too, unlike log k (GRD-9).
+    """
+    if not isinstance(k, Tensor):
+        return None, math.log(k)
+    fixed = tf.maximum(tf.stop_gradient(k), 1)  # in k's own dtype: `dtype` may not hold it
+    return tf.cast(k / fixed, dtype), tf.cast(tf.math.log(fixed), dtype)
+
+
+def _row_maximum(groups: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """Return the logarithm of each row's largest term, 0 in a row without terms; no gradient."""
+    maxima = [
+        tf.reduce_max(
+            tf.stop_gradient(exponents if factor is None else exponents + tf.math.log(factor)), 1
+        )
+        for exponents, factor in groups
+    ]
+    maximum = tf.reduce_max(tf.stack(maxima), 0)
+    return tf.where(tf.equal(maximum, -math.inf), tf.zeros_like(maximum), maximum)
+
+
+def _row_sum(exponents: Tensor, factor: Tensor | None) -> Tensor:
+    """Return sum_j factor exp(exponents_ij).
+
+    Where factor = 0 its term is not in the maximum and exp may overflow. Two square roots make
+    the term 0 still, and its derivative in the factor infinite only where it has to be (NUM-11).
+    """
+    if factor is None:
+        return tf.reduce_sum(tf.exp(exponents), 1)
+    limit = math.log(exponents.dtype.max) - 1
+    # Finite below too: forward mode also multiplies by the derivative in the 2, which is then 0.
+    root = tf.exp(tf.clip_by_value(exponents, exponents.dtype.min, 2 * limit) / 2)
+    return tf.reduce_sum(factor * root * root, 1)

@@ -1,0 +1,198 @@
+"""The losses as `keras.losses.Loss`: integer labels, sample weights, saved and loaded (INP-27)."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow import Tensor
+
+from tuned_contrastive.backends.tensorflow.losses import describe, weighted_loss
+from tuned_contrastive.spec import contract
+
+_OF_KERAS = {None: "none", "sum_over_batch_size": "mean"}
+"""Keras' own words for reductions, and ours; "mean_with_sample_weight" has none."""
+
+
+class _Loss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
+    """Holds a loss's parameters, checked once at construction (INP-15 to INP-20)."""
+
+    _scalars: tuple[str, ...]
+
+    def __init__(
+        self, *, normalize: bool, reduction: str | None, name: str, dtype: Any, **scalars: Any
+    ) -> None:
+        _refuse_other_backends(keras.backend.backend())
+        if reduction is None or isinstance(reduction, str):
+            reduction = _OF_KERAS.get(reduction, reduction)
+        contract.check_parameters(describe, normalize=normalize, reduction=reduction, **scalars)
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        for parameter, value in scalars.items():
+            setattr(self, parameter, value)
+        self._scalars = tuple(scalars)
+        self.normalize = normalize
+        self._given_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """Return the loss of embeddings `y_pred` with labels `y_true`, (N,), (N, 1) or (B,).
+
+        Keras' own `__call__` casts labels to float32, which merges those above 2**24.
+        """
+        if getattr(y_pred, "_keras_mask", None) is not None:
+            raise ValueError("y_pred must carry no mask: leave rows out, or weigh them with 0")
+        return self._loss(y_true, y_pred, sample_weight, self.reduction)
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        """Return the loss of each row, as for reduction "none"."""
+        return self._loss(y_true, y_pred, None, "none")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; a tensor or variable as the number that it is now."""
+        numbers = {name: _number(getattr(self, name)) for name in self._scalars}
+        own = {"normalize": bool(self.normalize), "dtype": self._given_dtype}
+        return {**super().get_config(), **numbers, **own}
+
+    def _loss(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
+        contract.check_embeddings(describe, y_pred)
+        y_pred = tf.convert_to_tensor(y_pred)
+        if self._given_dtype is not None:
+            y_pred = tf.cast(y_pred, self.dtype)
+        weights = None if sample_weight is None else _weights(sample_weight, y_pred)
+        scalars = {name: getattr(self, name) for name in self._scalars}
+        labels = _one_per_row(y_true)
+        return weighted_loss(y_pred, labels, weights, self.normalize, reduction, **scalars)
+
+
+def _refuse_other_backends(name: str) -> None:
+    if name == "tensorflow":
+        return
+    own = {"jax": "tuned_contrastive.backends.jax", "torch": "tuned_contrastive.backends.torch"}
+    instead = (
+        f"import the losses from {own[name]}" if name in own else "set KERAS_BACKEND=tensorflow"
+    )
+    raise RuntimeError(f"these classes need Keras on tensorflow, got Keras on {name}: {instead}")
+
+
+def _one_per_row(values: Any) -> Any:
+    """Return labels (N, 1) as (N,): a column is what Keras' users often have."""
+    array = describe(values)
+    column = array is not None and len(array.shape) == 2 and array.shape[1] == 1
+    return values[:, 0] if column else values
+
+
+def _weights(sample_weight: Any, y_pred: Tensor) -> Tensor:
+    weights = tf.convert_to_tensor(sample_weight)
+    dtype, allowed = weights.dtype, y_pred.shape[:1]
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise TypeError(f"sample_weight must be an array of real numbers, got {dtype.name}")
+    if not any(weights.shape.is_compatible_with(s) for s in (allowed, allowed.concatenate(1))):
+        raise ValueError(f"sample_weight must have shape {allowed}, got {weights.shape}")
+    return weights
+
+
+def _number(value: Any) -> float:
+    return float(tf.convert_to_tensor(value) if tf.is_tensor(value) else value)
+
+
+@keras.saving.register_keras_serializable(package="tuned_contrastive")
+class SupConLoss(_Loss):
+    """SupCon as a Keras loss, clause SUP-5.
+
+    Parameters
+    ----------
+    temperature, normalize, reduction
+        As in `supcon_loss`. Keras' "sum_over_batch_size" is read as "mean" (over the anchors with
+        a positive, SUP-8), and None as "none"; "mean_with_sample_weight" is refused. `fit` trains
+        a model's own variables alone: a variable given here is learnt in one's own training step.
+    name : str
+    dtype : str or DTypePolicy, optional
+        What `y_pred` is cast to first; by default nothing, half precision included (NUM-2).
+
+    Notes
+    -----
+    Called as ``loss(y_true, y_pred, sample_weight=None)`` with labels (N,), (N, 1) or (B,). Weights
+    of these shapes multiply the losses, and the mean is still divided by the number of anchors.
+    Labels of None do not pass through `fit`: number the samples instead (INP-8).
+
+    Raises
+    ------
+    TypeError, ValueError
+        At construction, as `supcon_loss`; when called, also for a mask on `y_pred`.
+    RuntimeError
+        Where Keras runs on another backend than TensorFlow.
+
+    References
+    ----------
+    P. Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> print(SupConLoss(temperature=0.5)([0, 0, 1], tf.ones((3, 2))))
+    tf.Tensor(0.6931472, shape=(), dtype=float32)
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: Any = contract.TEMPERATURE,
+        normalize: bool = True,
+        reduction: str | None = "mean",
+        name: str = "supcon_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )
+
+
+@keras.saving.register_keras_serializable(package="tuned_contrastive")
+class TCLLoss(_Loss):
+    """TCL as a Keras loss, clause TCL-1.
+
+    Parameters
+    ----------
+    temperature, k1, k2, normalize, reduction
+        As in `tcl_loss`, with Keras' words as in `SupConLoss`.
+    name, dtype
+        As in `SupConLoss`, and so are the call, its weights and what is refused.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As `SupConLoss`.
+
+    References
+    ----------
+    C. Animesh, M. Chandraker, "Tuned Contrastive Learning", arXiv 2305.10675, WACV 2025.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> print(TCLLoss(k1=1, k2=2)([0, 0, 1, 1], tf.eye(4)))
+    tf.Tensor(1.7917595, shape=(), dtype=float32)
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: Any = contract.TEMPERATURE,
+        k1: Any = contract.K1,
+        k2: Any = contract.K2,
+        normalize: bool = True,
+        reduction: str | None = "mean",
+        name: str = "tcl_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            temperature=temperature,
+            k1=k1,
+            k2=k2,
+            normalize=normalize,
+            reduction=reduction,
+            name=name,
+            dtype=dtype,
+        )

@@ -1,0 +1,307 @@
+"""What only the JAX backend has: transforms, strict modes, 32 bits, precision, no reading back."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tuned_contrastive.backends.jax import supcon_loss, tcl_loss
+from tuned_contrastive.conformance.protocol import Float64
+from tuned_contrastive.reference import supcon_gradients, tcl_gradients
+from tuned_contrastive.reference import tcl_loss as exact_tcl_loss
+from tuned_contrastive.reference.oracle import hessian_vector_product
+
+LABELS = [0, 0, 1, 1, 2, 0, 1]
+NAMES = ("embeddings", "temperature", "k1", "k2")
+AT_ZERO: dict[str, Any] = {"temperature": 0.5, "k1": 0.0, "k2": 0.0}
+PLAIN: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 0.25}
+
+
+@pytest.fixture
+def rows() -> Float64:
+    found: Float64 = np.random.default_rng(0).integers(-16, 17, (7, 5)) / 8
+    found[3] = 0
+    return found
+
+
+@pytest.fixture
+def strict() -> Any:
+    """Let JAX refuse implicit promotions, and every NaN that a compiled piece gives."""
+    with (
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+        jax.debug_nans(True),
+    ):
+        yield
+
+
+def doubled(x: Any, temperature: Any, k1: Any, k2: Any) -> Any:
+    """Return twice the loss, for an upstream gradient of 2."""
+    return 2 * tcl_loss(x, LABELS, temperature=temperature, k1=k1, k2=k2)
+
+
+def arrays(x: Float64, scalars: dict[str, Any]) -> tuple[Any, ...]:
+    """Return rows and scalars as jax arrays in float32."""
+    return tuple(jnp.asarray(value, "float32") for value in (x, *scalars.values()))
+
+
+gradient = jax.grad(doubled, argnums=(0, 1, 2, 3))
+
+
+@pytest.mark.clause("GRD-9", "GRD-12", "SUP-2")
+@pytest.mark.parametrize("compile", [lambda function: function, jax.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("scalars", [PLAIN, AT_ZERO], ids=["plain", "zero"])
+@pytest.mark.usefixtures("strict")
+def test_strict_modes_find_nothing(rows: Float64, scalars: dict[str, Any], compile: Any) -> None:
+    found = compile(gradient)(*arrays(rows, scalars))
+    exact = tcl_gradients(rows, LABELS, upstream=2, **scalars)
+    for_each = [getattr(exact, name) for name in NAMES]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), list(found), for_each)
+
+
+@pytest.mark.clause("GRD-9", "SUP-2")
+@pytest.mark.usefixtures("strict")
+def test_no_operation_gives_a_nan(rows: Float64) -> None:
+    given = arrays(rows, AT_ZERO)
+    with jax.disable_jit():  # every operation is looked at, not only what a piece returns
+        found = jax.jvp(doubled, given, given)[1]
+    exact = tcl_gradients(rows, LABELS, upstream=2, **AT_ZERO)
+    np.testing.assert_allclose(found, exact.temperature * AT_ZERO["temperature"], rtol=1e-5)
+
+
+@pytest.mark.clause("SUP-9", "INP-3")
+@pytest.mark.parametrize("n", [1, 7])
+@pytest.mark.usefixtures("strict")
+def test_strict_modes_find_nothing_without_an_anchor(rows: Float64, n: int) -> None:
+    x = jnp.asarray(rows[:n], "float32")
+    loss, found = jax.value_and_grad(lambda x: 2 * tcl_loss(x, list(range(n))))(x)
+    assert loss == 0
+    assert not found.any()
+
+
+@pytest.mark.clause("NUM-16", "GRD-12")
+def test_one_compilation_serves_all_scalars(
+    rows: Float64, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled = jax.jit(gradient)
+    compiled(*arrays(rows, PLAIN))
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        compiled(*arrays(rows, AT_ZERO))
+    assert not caplog.records
+
+
+def test_another_number_compiles_nothing(rows: Float64, caplog: pytest.LogCaptureFixture) -> None:
+    x = jnp.asarray(rows, "float32")
+    tcl_loss(x, LABELS, **PLAIN)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        tcl_loss(x, LABELS, temperature=0.25, k1=7, k2=2)
+    assert not caplog.records
+
+
+@pytest.mark.clause("GRD-14")
+def test_a_map_of_the_compiled_loss(rows: Float64) -> None:
+    batch = np.stack([rows, rows[::-1], 3 * rows + 1])
+    compiled = jax.jit(tcl_loss, static_argnames=("normalize", "reduction"))
+    found = jax.vmap(lambda x, k1: compiled(x, jnp.asarray(LABELS), k1=k1))(
+        jnp.asarray(batch, "float32"), jnp.asarray([0.0, 1.0, 5000.0])
+    )
+    exact = [exact_tcl_loss(x, LABELS, k1=k1) for x, k1 in zip(batch, (0, 1, 5000), strict=True)]
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+@pytest.mark.clause("GRD-13")
+@pytest.mark.usefixtures("strict")
+def test_compiled_hessian_with_a_zero_row_and_weights_of_zero(rows: Float64) -> None:
+    few, labels = rows[:5], LABELS[:5]
+
+    def function(x: Any, k1: Any, k2: Any) -> Any:
+        return tcl_loss(x, labels, temperature=0.5, k1=k1, k2=k2)
+
+    with jax.enable_x64(True):
+        given = jnp.asarray(few), jnp.asarray(0.0), jnp.asarray(0.0)
+        found = jax.jit(jax.hessian(function, argnums=(0, 1, 2)))(*given)[2]
+    direction = {"embeddings": 0 * few, "temperature": 0.0, "k1": 0.0, "k2": 1.0}
+    exact = hessian_vector_product("tcl", few, labels, direction=direction, **AT_ZERO)
+    np.testing.assert_allclose(found[0], exact["embeddings"], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(found[1], float(exact["k1"]), rtol=1e-10)
+    np.testing.assert_allclose(found[2], float(exact["k2"]), rtol=1e-10)
+
+
+@pytest.mark.clause("NUM-7", "NUM-16")
+@pytest.mark.parametrize("size", [1e37, 1e-11, 1e-30])
+def test_rows_that_are_constants_of_a_compilation(rows: Float64, size: float) -> None:
+    x = np.asarray(rows * np.where(np.arange(7) == 2, size, 1)[:, None], "float32")
+    found = jax.jit(jax.grad(lambda T: 2 * supcon_loss(x, LABELS, temperature=T)))(0.5)
+    exact = supcon_gradients(x, LABELS, temperature=0.5, upstream=2)
+    np.testing.assert_allclose(found, exact.temperature, rtol=1e-5)
+
+
+@pytest.mark.clause("NUM-11")
+@pytest.mark.parametrize("temperature", [1e-60, 1e60])
+def test_temperature_beyond_the_range_of_float32(temperature: float) -> None:
+    found = supcon_loss(jnp.eye(5, dtype="float32"), LABELS[:5], temperature=temperature)
+    exact = supcon_gradients(np.eye(5), LABELS[:5], temperature=temperature)
+    np.testing.assert_allclose(found, exact.loss, rtol=1e-6)
+
+
+@pytest.mark.clause("INP-3")
+@pytest.mark.parametrize("kind", [">f4", "=f4", ">f2"])
+def test_rows_may_be_a_numpy_array_of_either_byte_order(rows: Float64, kind: str) -> None:
+    found = tcl_loss(rows.astype(kind), LABELS)
+    np.testing.assert_allclose(found, exact_tcl_loss(rows, LABELS), rtol=1e-6)
+
+
+@pytest.mark.clause("GRD-6", "GRD-12")
+def test_a_learnable_temperature_is_learnt(rows: Float64) -> None:
+    x, optimizer = jnp.asarray(rows, "float32"), optax.sgd(1e-3)
+    parameters = {"temperature": jnp.asarray(0.7, "float32")}
+
+    def function(parameters: dict[str, Any]) -> Any:
+        return 2 * supcon_loss(x, LABELS, **parameters)
+
+    before, slope = jax.value_and_grad(function)(parameters)
+    updates, _ = optimizer.update(slope, optimizer.init(parameters))
+    assert function(optax.apply_updates(parameters, updates)) < before
+
+
+@pytest.mark.clause("INP-23")
+@pytest.mark.parametrize("loss", [supcon_loss, tcl_loss])
+def test_nothing_is_read_back(loss: Any) -> None:
+    def function(x: Any, labels: Any, temperature: Any) -> Any:
+        return 2 * loss(x, labels, temperature=temperature)
+
+    shapes = (((3, 2, 5), "float16"), ((3,), "int32"), ((), "float32"))
+    given = [jax.ShapeDtypeStruct(*shape) for shape in shapes]  # type: ignore[no-untyped-call]
+    found = jax.eval_shape(jax.grad(function, argnums=(0, 2)), *given)
+    assert [(value.shape, value.dtype) for value in found] == [shapes[0], shapes[2]]
+
+
+@pytest.mark.clause("INP-23")
+def test_a_compiled_call_transfers_nothing(rows: Float64) -> None:
+    compiled = jax.jit(jax.grad(lambda x, labels, T: 2 * tcl_loss(x, labels, temperature=T)))
+    given = jnp.asarray(rows, "float32"), jnp.asarray(LABELS), jnp.asarray(0.5, "float32")
+    with jax.transfer_guard("disallow"):
+        found = compiled(*given)
+    exact = tcl_gradients(rows, LABELS, temperature=0.5, upstream=2).embeddings
+    np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+
+def precisions(x: Any, **given: Any) -> set[str]:
+    """Return what the matrix products of a gradient ask for."""
+    program = jax.make_jaxpr(jax.grad(lambda x: 2 * tcl_loss(x, LABELS, **given)))(x)
+    products = re.findall(r"dot_general\[(.*?)\n\s*\]", str(program), re.DOTALL)
+    return {"".join(re.findall(r"precision=(.*)", product)) for product in products}
+
+
+@pytest.mark.clause("NUM-18")
+def test_products_ask_for_the_highest_precision(rows: Float64) -> None:
+    highest = "(Precision.HIGHEST, Precision.HIGHEST)"
+    assert precisions(jnp.asarray(rows, "float32")) == {highest}
+
+
+@pytest.mark.clause("NUM-18")
+@pytest.mark.parametrize(
+    ("precision", "asked"),
+    [(None, ""), ("high", "(Precision.HIGH, Precision.HIGH)")],
+)
+def test_products_ask_for_the_precision_of_the_caller(
+    rows: Float64, precision: Any, asked: str
+) -> None:
+    assert precisions(jnp.asarray(rows, "float32"), precision=precision) == {asked}
+
+
+TOO_WIDE = r"^labels must fit 32 bits unless jax_enable_x64 is set, got -1 to 4294967295$"
+
+
+@pytest.mark.clause("INP-28")
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_labels_beyond_32_bits_are_refused(rows: Float64, kind: Any) -> None:
+    labels = kind([2**32 - 1, 0, -1, 0, 1, 2, 3])  # cut to 32 bits, the first and third are equal
+    x = jnp.asarray(rows, "float32")
+    with jax.enable_x64(False), pytest.raises(ValueError, match=TOO_WIDE):
+        tcl_loss(x, labels)
+
+
+@pytest.mark.clause("INP-28")
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+def test_labels_just_beyond_32_bits_are_refused(rows: Float64, kind: str) -> None:
+    labels, x = np.array([2**32, 0, 0, 0, 1, 2, 3], kind), jnp.asarray(rows, "float32")
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"got 0 to 4294967296$"):
+        tcl_loss(x, labels)
+
+
+@pytest.mark.clause("INP-28", "INP-22")
+def test_labels_beyond_32_bits_are_told_before_the_temperature(rows: Float64) -> None:
+    x = jnp.asarray(rows, "float32")
+    with jax.enable_x64(False), pytest.raises(ValueError, match="labels must fit 32 bits"):
+        tcl_loss(x, [2**40] * 7, temperature=0)
+
+
+@pytest.mark.clause("INP-5", "INP-7")
+@pytest.mark.parametrize("names", [(2**32 - 1, 2**31 - 1, 0), (-(2**31), 2**31 - 1, -1)])
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_labels_of_32_bits_are_kept_apart(rows: Float64, names: tuple[int, ...], kind: Any) -> None:
+    with jax.enable_x64(False):
+        found = tcl_loss(jnp.asarray(rows, "float32"), kind([names[label] for label in LABELS]))
+    np.testing.assert_allclose(found, exact_tcl_loss(rows, LABELS), rtol=1e-6)
+
+
+PROGRAM = """
+import json
+import jax
+before = dict(jax.config.values)
+from tuned_contrastive.backends.jax import supcon_loss
+told = {"changed": [name for name, value in jax.config.values.items() if before[name] != value]}
+import jax.numpy as jnp
+import numpy as np
+told["dtype"] = supcon_loss(np.eye(3), [0, 0, 1]).dtype.name
+here, there = jax.devices()
+labels = np.array([0, 0, 1])
+try:
+    supcon_loss(jax.device_put(jnp.eye(3), here), jax.device_put(labels, there))
+except ValueError as error:
+    told["elsewhere"] = str(error)
+follows = supcon_loss(jax.device_put(jnp.eye(3), there), jnp.asarray(labels))
+told["follows"] = follows.devices() == {there}
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def fresh() -> dict[str, Any]:
+    """Return what a fresh process with two devices tells of JAX as it comes."""
+    words = [sys.executable, "-c", PROGRAM]
+    two = "--xla_force_host_platform_device_count=2"
+    jax_as_it_comes = {"XLA_FLAGS": two, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "0"}
+    environment = {**os.environ, **jax_as_it_comes}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_importing_changes_no_setting_of_jax(fresh: dict[str, Any]) -> None:
+    assert fresh["changed"] == []
+
+
+@pytest.mark.clause("NUM-1")
+def test_numpy_rows_are_float32_as_everywhere_in_jax(fresh: dict[str, Any]) -> None:
+    assert fresh["dtype"] == "float32"
+
+
+@pytest.mark.clause("INP-14", "INP-21")
+def test_labels_committed_to_another_device_are_refused(fresh: dict[str, Any]) -> None:
+    assert fresh["elsewhere"] == "labels must be on the device of embeddings, cpu:0, got cpu:1"
+
+
+@pytest.mark.clause("INP-14")
+def test_labels_committed_to_no_device_follow_the_embeddings(fresh: dict[str, Any]) -> None:
+    assert fresh["follows"]
