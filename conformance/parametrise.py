@@ -1,6 +1,7 @@
 """What a test of the suite runs over, which clauses it cites, and what it asks for."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from tuned_contrastive.conformance.protocol import DTYPES, Implementation
 from tuned_contrastive.conformance.vectors import Reject, Vector, VectorSet
 
 LOSSES = ("supcon", "tcl")
-CHOSEN_DTYPES = {"mixed": ("float64", "float32", "bfloat16", "float16")}
+CHOSEN_DTYPES = dict.fromkeys(("mixed", "jit", "graph", "xla"), DTYPES)
+"""The dtypes that a mode is judged in, unless it is float32 alone."""
+
 COMPILED = ("compiled", "jit", "graph", "xla")
 """Compiled modes: torch.compile, jax.jit, tf.function without and with XLA."""
 
@@ -35,7 +38,7 @@ def generate(metafunc: pytest.Metafunc, implementation: Implementation, vectors:
     chosen = metafunc.definition.get_closest_marker("chosen")
     names = metafunc.fixturenames
     if judges is not None and chosen is not None:
-        cases = list(_chosen(vectors, chosen.args, judges.args))
+        cases = list(_chosen(vectors, chosen, judges.args))
         metafunc.parametrize(("vector", "dtype", "mode", "quantity"), cases)
     elif judges is not None:
         cases = list(_vectors(vectors, judges.args))
@@ -133,16 +136,14 @@ def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
                     yield pytest.param(vector, dtype, quantity, id=name, marks=mark)
 
 
-def _chosen(
-    vectors: VectorSet, modes: tuple[str, ...], quantities: tuple[str, ...]
-) -> Iterator[Any]:
-    for vector in _few(vectors):
-        for mode in modes:
-            for dtype in CHOSEN_DTYPES.get(mode, ("float32",)):
-                for quantity in quantities:
-                    name = f"{vector.id}-{dtype}-{mode}-{quantity}"
-                    mark = pytest.mark.clause(*MODE_CLAUSES[mode])
-                    yield pytest.param(vector, dtype, mode, quantity, id=name, marks=mark)
+def _chosen(vectors: VectorSet, chosen: pytest.Mark, quantities: tuple[str, ...]) -> Iterator[Any]:
+    for vector, mode in product(_few(vectors), chosen.args):
+        dtypes = chosen.kwargs.get("dtypes", CHOSEN_DTYPES.get(mode, ("float32",)))
+        known = [quantity for quantity in quantities if quantity in vector.expected]
+        for dtype, quantity in product(dtypes, known):
+            name = f"{vector.id}-{dtype}-{mode}-{quantity}"
+            mark = pytest.mark.clause(*MODE_CLAUSES[mode])
+            yield pytest.param(vector, dtype, mode, quantity, id=name, marks=mark)
 
 
 def _few(vectors: VectorSet) -> Iterator[Vector]:

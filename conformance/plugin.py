@@ -19,7 +19,7 @@ MARKS = (
     "clause(*ids): the clauses of spec.md that a test judges",
     "needs(**what): what a test asks of an implementation; fields of applicability.Needs",
     "judges(*quantities): the quantities of a vector that a test compares",
-    "chosen(*modes): run only a few vectors per loss, in these modes",
+    "chosen(*modes, dtypes=None): run only a few vectors per loss, in these modes and dtypes",
 )
 
 

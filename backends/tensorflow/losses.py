@@ -34,8 +34,9 @@ def supcon_loss(
     Parameters
     ----------
     embeddings : Tensor, Variable or NumPy array, (N, D) or (B, V, D)
-        float16, bfloat16, float32 or float64. Half precision is computed in float32 (NUM-2); sizes
-        may be unknown in a graph.
+        float16, bfloat16, float32 or float64. Half precision is computed in float32 (NUM-2). Sizes
+        may be unknown in a graph, which checks them as it runs (InvalidArgumentError); XLA drops
+        such checks, and without labels an unknown V of 1 then gives the loss 0.
     labels : Tensor, Variable, NumPy array or sequence of int, (N,) or (B,)
         Integer or boolean, on the device of `embeddings` or in host memory; None only for
         (B, V, D): every sample is its own class (INP-8).
@@ -179,7 +180,8 @@ def weighted_loss(
 def _row_labels(labels: Any, embeddings: Tensor) -> Tensor:
     """Return one int64 label for each row, (N,)."""
     if labels is None:
-        classes = tf.range(tf.shape(embeddings, tf.int64)[0])
+        with tf.control_dependencies(_unknown_views_checked(embeddings)):
+            classes = tf.range(tf.shape(embeddings, tf.int64)[0])
     elif tf.is_tensor(labels):
         classes = tf.cast(labels, tf.int64)  # keeps the bits of uint64
     elif isinstance(labels, np.ndarray):
@@ -187,6 +189,14 @@ def _row_labels(labels: Any, embeddings: Tensor) -> Tensor:
     else:
         classes = tf.constant(contract.signed_labels(labels), tf.int64)
     return _for_each_row(classes, embeddings)
+
+
+def _unknown_views_checked(embeddings: Tensor) -> list[tf.Operation]:
+    """Return INP-9 as an assertion where only a run knows V; XLA drops it."""
+    if embeddings.shape[1] is not None:
+        return []
+    told = "labels must be given unless embeddings have shape (B, V, D) with V >= 2"
+    return [tf.debugging.assert_greater(tf.shape(embeddings)[1], 1, told)]
 
 
 def _for_each_row(values: Tensor, embeddings: Tensor) -> Tensor:

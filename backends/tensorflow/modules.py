@@ -52,13 +52,13 @@ class _Loss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
         return {**super().get_config(), **numbers, **own}
 
     def _loss(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
-        contract.check_embeddings(describe, y_pred)
+        labels = _one_per_row(y_true)
+        contract.check_labels(describe, labels, contract.check_embeddings(describe, y_pred))
         y_pred = tf.convert_to_tensor(y_pred)
         if self._given_dtype is not None:
             y_pred = tf.cast(y_pred, self.dtype)
         weights = None if sample_weight is None else _weights(sample_weight, y_pred)
         scalars = {name: getattr(self, name) for name in self._scalars}
-        labels = _one_per_row(y_true)
         return weighted_loss(y_pred, labels, weights, self.normalize, reduction, **scalars)
 
 
@@ -80,13 +80,25 @@ def _one_per_row(values: Any) -> Any:
 
 
 def _weights(sample_weight: Any, y_pred: Tensor) -> Tensor:
+    """Return one weight for each row or sample, (N,), (N, 1) or (B,); one number is for all."""
     weights = tf.convert_to_tensor(sample_weight)
     dtype, allowed = weights.dtype, y_pred.shape[:1]
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise TypeError(f"sample_weight must be an array of real numbers, got {dtype.name}")
-    if not any(weights.shape.is_compatible_with(s) for s in (allowed, allowed.concatenate(1))):
-        raise ValueError(f"sample_weight must have shape {allowed}, got {weights.shape}")
+    if weights.shape.rank == 0:
+        return tf.fill(tf.shape(y_pred)[:1], weights)
+    column = allowed.concatenate(1)
+    if not any(weights.shape.is_compatible_with(shape) for shape in (allowed, column)):
+        raise ValueError(
+            f"sample_weight must have shape (), {_text(allowed)} or {_text(column)}, "
+            f"got {_text(weights.shape)}"
+        )
     return weights
+
+
+def _text(shape: tf.TensorShape) -> str:
+    """Spell a shape as `spec.contract` does, an unknown size as a question mark."""
+    return str(tuple(shape)).replace("None", "?")
 
 
 def _number(value: Any) -> float:
@@ -110,8 +122,11 @@ class SupConLoss(_Loss):
     Notes
     -----
     Called as ``loss(y_true, y_pred, sample_weight=None)`` with labels (N,), (N, 1) or (B,). Weights
-    of these shapes multiply the losses, and the mean is still divided by the number of anchors.
-    Labels of None do not pass through `fit`: number the samples instead (INP-8).
+    of these shapes, or one number, multiply the losses, and the mean is still divided by the number
+    of anchors. Labels of None do not pass through `fit`: number the samples instead (INP-8).
+
+    Before `keras.models.load_model` reads a saved `.keras` file in a fresh process, import
+    `tuned_contrastive.backends.tensorflow`, which tells Keras of these classes.
 
     Raises
     ------

@@ -1,6 +1,8 @@
 """The losses in Keras: labels that arrive unharmed, weights, saving, half precision (INP-27)."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +148,31 @@ def test_call_gives_the_loss_of_each_row() -> None:
 
 @pytest.mark.clause("INP-26")
 def test_weights_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^sample_weight must have shape \(7,\), got \(7, 2\)$"):
+    told = r"^sample_weight must have shape \(\), \(7,\) or \(7, 1\), got \(7, 2\)$"
+    with pytest.raises(ValueError, match=told):
         TCLLoss()(LABELS, ROWS, np.ones((7, 2)))
+
+
+@pytest.mark.clause("INP-21", "INP-26")
+def test_weights_for_an_unknown_number_of_rows_are_told_question_marks() -> None:
+    inputs = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 5]), tf.TensorSpec([None, 2])]
+    compiled = tf.function(TCLLoss(), input_signature=inputs, autograph=False)
+    told = r"^sample_weight must have shape \(\), \(\?,\) or \(\?, 1\), got \(\?, 2\)$"
+    with pytest.raises(ValueError, match=told):
+        compiled.get_concrete_function()
+
+
+@pytest.mark.clause("INP-22", "INP-26")
+def test_labels_are_refused_before_weights() -> None:
+    with pytest.raises(ValueError, match=r"^labels must have shape \(7,\), got \(6,\)$"):
+        TCLLoss()(LABELS[:6], ROWS, np.ones((7, 2)))
+
+
+@pytest.mark.clause("INP-26")
+def test_one_weight_is_for_every_row() -> None:
+    losses = reference.tcl_loss(ROWS, LABELS, reduction="none")
+    found = TCLLoss(reduction="none")(LABELS, ROWS, 3)
+    np.testing.assert_allclose(found, 3 * losses, rtol=CLOSE)
 
 
 @pytest.mark.clause("INP-26")
@@ -224,6 +249,30 @@ def test_a_saved_model_keeps_its_loss(tmp_path: Path) -> None:
     assert loaded.loss.get_config() == TCLLoss(temperature=0.25, k1=3.0).get_config()
     expected = reference.tcl_loss(np.asarray(model(ROWS)), LABELS, temperature=0.25, k1=3)
     np.testing.assert_allclose(shown(loaded, LABELS + 2**53), expected, rtol=CLOSE)
+
+
+IN_A_FRESH_PROCESS = """
+import sys
+import keras, numpy as np
+import tuned_contrastive.backends.tensorflow
+model = keras.models.load_model(sys.argv[1] + "/model.keras")
+rows, labels = (np.load(f"{sys.argv[1]}/{name}.npy") for name in ("rows", "labels"))
+print(model.evaluate(rows, labels, batch_size=7, verbose=0))
+"""
+
+
+@saves
+@pytest.mark.clause("INP-27")
+def test_a_fresh_process_loads_a_saved_model_after_the_import(tmp_path: Path) -> None:
+    model = compiled_model(TCLLoss(temperature=0.25, k1=3.0))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "rows.npy", ROWS)
+    np.save(tmp_path / "labels.npy", LABELS + 2**53)
+    command = [sys.executable, "-c", IN_A_FRESH_PROCESS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = reference.tcl_loss(np.asarray(model(ROWS)), LABELS, temperature=0.25, k1=3)
+    np.testing.assert_allclose(float(done.stdout), expected, rtol=CLOSE)
 
 
 @pytest.mark.clause("NUM-2", "NUM-3")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,7 +12,9 @@ import tensorflow as tf
 
 from tuned_contrastive import reference
 from tuned_contrastive.backends.tensorflow import supcon_loss, tcl_loss
+from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+from tuned_contrastive.conformance.targets import load_target
 from tuned_contrastive.reference.oracle import hessian_vector_product
 
 LABELS = np.array([0, 0, 1, 1, 2, 0, 1])
@@ -73,6 +76,15 @@ def test_an_unknown_number_of_samples_needs_no_labels(xla: bool) -> None:
         supcon_loss, input_signature=[tf.TensorSpec([None, None, 5], tf.float64)], jit_compile=xla
     )
     np.testing.assert_allclose(compiled(views), reference.supcon_loss(views), rtol=CLOSE)
+
+
+@pytest.mark.clause("INP-9", "INP-21")
+@pytest.mark.parametrize("loss", [supcon_loss, tcl_loss])
+def test_a_graph_that_meets_one_view_wants_labels(loss: Any) -> None:
+    compiled = tf.function(loss, input_signature=[tf.TensorSpec([None, None, 5], tf.float64)])
+    told = r"labels must be given unless embeddings have shape \(B, V, D\) with V >= 2"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        compiled(ROWS[:, None])
 
 
 @pytest.mark.clause("INP-13")
@@ -265,3 +277,59 @@ def test_keras_on_another_backend_is_told_where_to_go(
         f"these classes need Keras on tensorflow, got Keras on {name}: "
         f"import the losses from tuned_contrastive.backends.{name}\n"
     ), done.stderr
+
+
+@pytest.mark.clause("CNF-7")
+def test_the_adapter_switches_tensorfloat_32_off_and_says_so() -> None:
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    try:
+        adapter: Any = load_target("tensorflow")
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    assert "TensorFloat-32 switched off" in adapter.notes[0]
+
+
+SUPCON = """
+import keras
+import tensorflow as tf
+
+def supcon(embeddings, labels, temperature=0.1):
+    unit = embeddings / tf.norm(embeddings, axis=1, keepdims=True)
+    s = tf.matmul(unit, unit, transpose_b=True) / temperature
+    itself = tf.eye(tf.shape(s)[0], dtype=tf.bool)
+    positives = tf.cast((labels[:, None] == labels) & ~itself, s.dtype)
+    others = tf.where(itself, tf.cast(-1e30, s.dtype), s)
+    terms = positives * (tf.reduce_logsumexp(others, 1, keepdims=True) - s)
+    sizes = tf.reduce_sum(positives, 1)
+    losses = tf.reduce_sum(terms, 1) / tf.maximum(sizes, 1)
+    return tf.reduce_sum(losses) / tf.reduce_sum(tf.cast(sizes > 0, s.dtype))
+
+class Stock(keras.losses.Loss):
+    def __init__(self, temperature=0.1):
+        super().__init__()
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        return supcon(y_pred, y_true, self.temperature)
+"""
+
+
+def judged(folder: Path, source: str, attribute: str, *clauses: str) -> int:
+    """Return the suite's exit status for a bare SupCon."""
+    (folder / "bare.py").write_text(source)
+    target = [f"{folder / 'bare.py'}:{attribute}", "--framework", "tensorflow"]
+    options = ["--losses", "supcon", "--assume", "normalizes", "--dtype", "float32"]
+    return main([*target, *options, *(f"--clause={clause}" for clause in clauses)])
+
+
+@pytest.mark.clause("INP-7")
+@pytest.mark.parametrize(("clause", "status"), [("SUP-5", 0), ("INP-7", 1)])
+def test_keras_own_call_is_caught_merging_labels(tmp_path: Path, clause: str, status: int) -> None:
+    assert judged(tmp_path, SUPCON, "Stock", clause) == status
+
+
+@pytest.mark.parametrize(("sign", "status"), [("- s)", 0), ("+ s)", 1)])
+def test_a_bare_function_is_judged(tmp_path: Path, sign: str, status: int) -> None:
+    source = SUPCON.replace("- s)", sign)
+    assert judged(tmp_path, source, "supcon", "SUP-5", "INP-7") == status

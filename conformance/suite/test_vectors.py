@@ -63,6 +63,22 @@ def test_modes(
     accept(share, f"{quantity} in mode {mode}")
 
 
+@pytest.mark.chosen("jit", "graph", "xla", dtypes=("float32",))
+@pytest.mark.judges("temperature", "k1", "k2")
+def test_gradient_in_scalars_in_compiled_modes(
+    implementation: Implementation,
+    vector: Vector,
+    dtype: str,
+    mode: str,
+    quantity: str,
+    accept: Accept,
+) -> None:
+    case = case_of(vector, dtype, mode=mode, learnable=True)
+    got = getattr(implementation.gradients(case, vector.upstream), quantity)
+    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
+    accept(share, f"the gradient in {quantity} in mode {mode}")
+
+
 def case_of(
     vector: Vector,
     dtype: str,
