@@ -5,7 +5,9 @@ is in `dense`.
 """
 
 import operator
+from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -47,8 +49,8 @@ def supcon_loss(
         `jax_enable_x64`, as everywhere in JAX.
     labels : jax array on the device of `embeddings`, NumPy array or sequence of int, (N,) or (B,)
         Integer or boolean; None only for (B, V, D): every sample is its own class (INP-8). Without
-        `jax_enable_x64` they must fit 32 bits (INP-28), which can be checked outside `jax.jit`
-        only: JAX cuts its arguments before they arrive here.
+        `jax_enable_x64` they must fit 32 bits (INP-28); only NumPy arrays and sequences can be
+        checked: a jax array was cut when it was made, inside of `jax.jit` and `jax.vmap` too.
     temperature : float or jax array of shape (), no unit
         An array may be learnable; its range is not checked, which would wait for the device.
     normalize : bool
@@ -148,6 +150,17 @@ def describe(value: Any) -> contract.Array | None:
     return contract.Array(value.dtype.name, tuple(value.shape), device)
 
 
+def _describe_scalar(value: Any) -> contract.Array | None:
+    """Describe as `describe` does, a Python int that `jax.jit` has traced as the number it is."""
+    array = describe(value)
+    return replace(array, dtype="float32") if array and _is_traced_int(value) else array
+
+
+def _is_traced_int(value: Any) -> bool:
+    is_weak = isinstance(value, jax.core.Tracer) and value.weak_type
+    return is_weak and value.shape == () and value.dtype.name in contract.INTEGERS
+
+
 def _loss(
     embeddings: ArrayLike,
     labels: Any,
@@ -160,7 +173,10 @@ def _loss(
     array = contract.check_embeddings(describe, embeddings)
     contract.check_labels(describe, labels, array)
     _check_width(labels)
-    contract.check_parameters(describe, normalize=normalize, reduction=reduction, **scalars)
+    contract.check_parameters(_describe_scalar, normalize=normalize, reduction=reduction, **scalars)
+    if not isinstance(precision, Hashable):
+        got = type(precision).__name__
+        raise TypeError(f"precision must be what jax.numpy.matmul takes, got {got}")
     dtype = canonicalize_dtype(contract.COMPUTE_DTYPES[array.dtype])
     classes = _row_labels(labels, array.shape)
     T = _scalar(scalars["temperature"], dtype)
@@ -177,8 +193,11 @@ def _check_width(labels: Any) -> None:
     """Refuse labels on the host that JAX would cut to 32 bits (INP-28)."""
     if labels is None or isinstance(labels, Array) or canonicalize_dtype("int64") == "int64":
         return
-    values = [operator.index(value) for value in labels]
-    low, high = min(values), max(values)
+    if isinstance(labels, np.ndarray):
+        low, high = int(labels.min()), int(labels.max())
+    else:
+        values = [operator.index(value) for value in labels]
+        low, high = min(values), max(values)
     if low < -(2**31) or high >= 2**32 or (low < 0 and high >= 2**31):
         raise ValueError(
             f"labels must fit 32 bits unless jax_enable_x64 is set, got {low} to {high}"
@@ -220,6 +239,8 @@ def _row_labels(labels: Any, shape: contract.Shape) -> Array:
 
 def _scalar(value: Any, dtype: Any) -> Array | float:
     """Return an array no narrower than `dtype`; a number, NumPy's too, as a float."""
+    if _is_traced_int(value):
+        return jnp.asarray(value, dtype)
     if isinstance(value, Array):
         return value.astype(np.promote_types(value.dtype, dtype))
     return float(value)

@@ -10,19 +10,22 @@ from tuned_contrastive.conformance.adapters.callable import Bare
 from tuned_contrastive.conformance.protocol import Case, Float64, Outcome
 from tuned_contrastive.spec import contract
 
+PRODUCTS = "float32 products at precision highest"
+
 
 class BareJax:
     """A JAX function or class with the gradient in its embeddings."""
 
     def __init__(self, bare: Bare) -> None:
         self.bare = bare
-        # of the process: float64 and 64-bit labels need it
+        # both of the process: for float64 and 64-bit labels, and for the bounds of float32
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+        jax.config.update("jax_default_matmul_precision", "highest")  # type: ignore[no-untyped-call]
         platform, _, index = bare.device.partition(":")
         self.device = jax.devices(platform)[int(index or 0)]  # raises where there is none
         self.name = bare.name
         self.capabilities = bare.capabilities
-        self.notes = (*bare.notes, f"on {self.device}, with jax_enable_x64")
+        self.notes = (*bare.notes, f"on {self.device}, with jax_enable_x64", PRODUCTS)
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""

@@ -49,7 +49,10 @@ class Jax:
         if self.other is None:
             reason = "JAX gave the CPU one device only: it was in use already, or is older than 0.5"
             self.capabilities = replace(self.capabilities, not_run={"devices": reason})
-        self.notes = (f"on {self.device}, with jax_enable_x64, which float64 and int64 need",)
+        self.notes = (
+            f"on {self.device}, with jax_enable_x64, which float64 and int64 need",
+            "products ask for the highest precision",
+        )
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""

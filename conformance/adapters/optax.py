@@ -28,11 +28,13 @@ class Optax:
     notes = (
         "ntxent, with jax_enable_x64: the one loss of optax that takes labels of several positives",
         "jitted, as in training",
+        "float32 products at precision highest",
     )
 
     def __init__(self) -> None:
-        # of the process: float64 and 64-bit labels need it
+        # both of the process: for float64 and 64-bit labels, and for the bounds of float32
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+        jax.config.update("jax_default_matmul_precision", "highest")  # type: ignore[no-untyped-call]
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""

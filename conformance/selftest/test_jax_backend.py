@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,10 +17,12 @@ import optax
 import pytest
 
 from tuned_contrastive.backends.jax import supcon_loss, tcl_loss
+from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.protocol import Float64
 from tuned_contrastive.reference import supcon_gradients, tcl_gradients
 from tuned_contrastive.reference import tcl_loss as exact_tcl_loss
 from tuned_contrastive.reference.oracle import hessian_vector_product
+from tuned_contrastive.spec import contract
 
 LABELS = [0, 0, 1, 1, 2, 0, 1]
 NAMES = ("embeddings", "temperature", "k1", "k2")
@@ -145,7 +149,6 @@ def test_rows_that_are_constants_of_a_compilation(rows: Float64, size: float) ->
     np.testing.assert_allclose(found, exact.temperature, rtol=1e-5)
 
 
-@pytest.mark.clause("NUM-11")
 @pytest.mark.parametrize("temperature", [1e-60, 1e60])
 def test_temperature_beyond_the_range_of_float32(temperature: float) -> None:
     found = supcon_loss(jnp.eye(5, dtype="float32"), LABELS[:5], temperature=temperature)
@@ -216,7 +219,37 @@ def test_products_ask_for_the_highest_precision(rows: Float64) -> None:
 def test_products_ask_for_the_precision_of_the_caller(
     rows: Float64, precision: Any, asked: str
 ) -> None:
-    assert precisions(jnp.asarray(rows, "float32"), precision=precision) == {asked}
+    with jax.default_matmul_precision(None):
+        assert precisions(jnp.asarray(rows, "float32"), precision=precision) == {asked}
+
+
+def test_a_precision_that_cannot_be_one_is_refused(rows: Float64) -> None:
+    told = r"^precision must be what jax\.numpy\.matmul takes, got list$"
+    with pytest.raises(TypeError, match=told):
+        tcl_loss(jnp.asarray(rows, "float32"), LABELS, precision=["high"])
+
+
+@pytest.mark.clause("INP-15", "INP-17", "NUM-16")
+@pytest.mark.parametrize("x64", [False, True])
+def test_whole_numbers_may_be_traced(rows: Float64, x64: bool) -> None:
+    compiled = jax.jit(tcl_loss, static_argnames=("normalize", "reduction"))
+    whole: dict[str, Any] = {"temperature": 1, "k1": 5000, "k2": 2}
+    with jax.enable_x64(x64):
+        x, labels = jnp.asarray(rows, "float32"), jnp.asarray(LABELS)
+        found, plain = compiled(x, labels, **whole), tcl_loss(x, labels, **whole)
+        with pytest.raises(TypeError, match=r"^k1 must be a real number or a .*, got int32\b"):
+            compiled(x, labels, k1=jnp.asarray(5000, "int32"))
+    assert found.dtype == plain.dtype == "float32"
+    np.testing.assert_allclose(found, plain, rtol=1e-6)
+
+
+@pytest.mark.clause("INP-2", "INP-12", "INP-13")
+def test_a_traced_whole_number_is_no_array_of_rows_or_labels(rows: Float64) -> None:
+    compiled = jax.jit(supcon_loss)
+    with pytest.raises(TypeError, match=r"^embeddings must be an array of .*, got int"):
+        compiled(1, jnp.asarray(LABELS))
+    with pytest.raises(ValueError, match=r"^labels must have shape \(7,\), got \(\)"):
+        compiled(jnp.asarray(rows, "float32"), 1)
 
 
 TOO_WIDE = r"^labels must fit 32 bits unless jax_enable_x64 is set, got -1 to 4294967295$"
@@ -253,6 +286,73 @@ def test_labels_of_32_bits_are_kept_apart(rows: Float64, names: tuple[int, ...],
     with jax.enable_x64(False):
         found = tcl_loss(jnp.asarray(rows, "float32"), kind([names[label] for label in LABELS]))
     np.testing.assert_allclose(found, exact_tcl_loss(rows, LABELS), rtol=1e-6)
+
+
+@pytest.mark.clause("INP-5", "INP-6", "INP-28")
+@pytest.mark.parametrize("kind", ["bool", *contract.INTEGERS, ">i8"])
+def test_numpy_labels_of_every_width_without_64_bits(rows: Float64, kind: str) -> None:
+    labels, x = np.array(LABELS).astype(kind), jnp.asarray(rows, "float32")
+    with jax.enable_x64(False):
+        found, listed = tcl_loss(x, labels), tcl_loss(x, labels.tolist())
+    assert found == listed
+    np.testing.assert_allclose(found, exact_tcl_loss(rows, labels), rtol=1e-6)
+
+
+BARE = """
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+
+@partial(jax.jit, static_argnames="reduction")
+def supcon(embeddings, labels, *, temperature=0.1, reduction="mean"):
+    largest = jnp.abs(embeddings).max(1, keepdims=True)
+    y = embeddings / jnp.where(largest > 0, largest, 1)
+    squares = (y * y).sum(1, keepdims=True)
+    zero = largest * jnp.sqrt(squares) < 1e-12
+    z = jnp.where(zero, 0, y) / jnp.sqrt(jnp.where(zero, 1, squares))
+    s = z @ z.T / temperature
+    itself = jnp.eye(len(z), dtype=bool)
+    positives = (labels[:, None] == labels[None, :]) & ~itself
+    count = positives.sum(1)
+    t = jnp.where(itself, -jnp.inf, s)
+    top = jnp.where(count > 0, t.max(1), 0)
+    D = jnp.where(count > 0, jnp.exp(t - top[:, None]).sum(1), 1)
+    mean = jnp.where(positives, s, 0).sum(1) / jnp.maximum(count, 1)
+    losses = jnp.where(count > 0, jnp.log(D) + top - mean, 0)
+    if reduction == "none":
+        return losses
+    return losses.sum() / (1 if reduction == "sum" else jnp.maximum((count > 0).sum(), 1))
+"""
+
+
+@pytest.fixture
+def settings() -> Iterator[None]:
+    """Put back what judging a bare function sets of the whole process."""
+    names = ("jax_enable_x64", "jax_default_matmul_precision")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("loss", "status", "told"),
+    [("top - mean", 0, "pass"), ("top + mean", 1, "fail")],
+    ids=["right", "wrong sign"],
+)
+@pytest.mark.usefixtures("settings")
+def test_a_bare_function_is_judged(tmp_path: Path, loss: str, status: int, told: str) -> None:
+    file, written = tmp_path / "own.py", tmp_path / "result.json"
+    file.write_text(BARE.replace("top - mean", loss), encoding="utf-8")
+    options = ["--framework", "jax", "--losses", "supcon", "--assume", "normalizes"]
+    options += ["--dtype", "float64", "--clause", "SUP-2", "--clause", "SUP-9"]
+    assert main([f"{file}:supcon", "--json", str(written), *options]) == status
+    document = json.loads(written.read_text(encoding="utf-8"))
+    found = {clause["id"]: clause["status"] for clause in document["clauses"]}
+    assert (found["SUP-9"], found["SUP-2"]) == ("pass", told)
+    assert "float32 products at precision highest" in document["results"][0]["notes"]
 
 
 PROGRAM = """

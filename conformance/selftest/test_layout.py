@@ -41,10 +41,24 @@ OWN_WAY = {
 """Functions of the PyTorch backend that another framework has no use for, or under another name."""
 
 FURTHER = {
-    ("jax", "losses.py"): ["_check_width", "_constants_evaluated", "_rows", "_poison", "_reduced"],
+    ("jax", "losses.py"): [
+        "_describe_scalar",
+        "_is_traced_int",
+        "_check_width",
+        "_constants_evaluated",
+        "_rows",
+        "_poison",
+        "_reduced",
+    ],
     ("jax", "dense.py"): ["_similarities", "_anchor_losses"],
-    ("tensorflow", "losses.py"): ["weighted_loss", "_for_each_row"],
-    ("tensorflow", "modules.py"): ["_refuse_other_backends", "_one_per_row", "_weights", "_number"],
+    ("tensorflow", "losses.py"): ["weighted_loss", "_unknown_views_checked", "_for_each_row"],
+    ("tensorflow", "modules.py"): [
+        "_refuse_other_backends",
+        "_one_per_row",
+        "_weights",
+        "_text",
+        "_number",
+    ],
 }
 """What another framework needs beside the PyTorch backend's functions, by backend and file."""
 
