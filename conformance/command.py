@@ -50,7 +50,7 @@ def judge_one(options: argparse.Namespace) -> int:
         progress=Progress(target),
         warnings_are_errors=target in OWN,
     )
-    if result.partial and not result.ran:
+    if result.partial and not result.ran and result.as_declared:
         raise TargetError("no test of that name or clause applies to the target")
     entry = report.entry_of(result)
     _say(report.table(entry))

@@ -134,6 +134,8 @@ def run(
         code = pytest.main(_arguments(stop_at_first, warnings_are_errors), plugins=[judge])
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
+    if code == pytest.ExitCode.INTERRUPTED:
+        judge.records.broken.append("the run was interrupted")
     partial = clauses is not None or tests is not None or stop_at_first
     return conclude(judge, target or implementation.name, declared, not_applicable, partial=partial)
 

@@ -13,6 +13,7 @@ from tuned_contrastive.conformance import targets
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.known import Deviation
+from tuned_contrastive.conformance.protocol import Outcome
 from tuned_contrastive.conformance.run import run
 from tuned_contrastive.conformance.selftest.doctored import OnlySupcon, WrongMean
 from tuned_contrastive.conformance.vectors import (
@@ -220,6 +221,21 @@ def test_conforming_only_without_failures() -> None:
 def test_a_part_says_nothing_about_conformance() -> None:
     result = run(NumpyReference(), clauses=["SUP-9"])
     assert (result.partial, result.conforming) == (True, False)
+
+
+class Interrupted(OnlySupcon):
+    """Is stopped in its first call, as by Ctrl-C."""
+
+    def loss(self, case: object) -> Outcome:
+        """Raise KeyboardInterrupt."""
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_part_is_an_error() -> None:
+    result = run(Interrupted(), clauses=["SUP-5"])
+    reasons = {clause.id: clause.reason for clause in result.clauses}
+    assert reasons["CNF-1"] == "the run was interrupted"
+    assert not result.as_declared
 
 
 @pytest.mark.clause("CNF-7")
