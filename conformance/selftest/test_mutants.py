@@ -13,6 +13,7 @@ import pytest
 from tuned_contrastive.conformance import mutants
 from tuned_contrastive.conformance.mutants.calling import Accepts
 from tuned_contrastive.conformance.mutants.plain import Plain
+from tuned_contrastive.conformance.mutants.planted import Planted
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import run
@@ -120,6 +121,19 @@ def test_a_fault_is_told_from_that_of_every_other_clause(clause: str) -> None:
 def test_a_wrong_definition_fails_the_test_of_its_own_alone(clause: str) -> None:
     failed = {name_of(record) for record in failures(clause)} & set(definitions())
     assert failed == {name for name, cited in definitions().items() if clause in cited}
+
+
+@pytest.mark.parametrize("clause", [r["clause"] for r in TABLE["rows"] if r.get("definition")])
+def test_a_definition_that_is_wrong_in_the_calls_of_its_test_fails_nothing_else(
+    clause: str,
+) -> None:
+    (row,) = (row for row in TABLE["rows"] if row["clause"] == clause)
+    mutant = all_mutants()[row["mutant"]]()
+    own = {r.test for r in failures(clause) if name_of(r) in definitions()}
+    recorded = Planted(mutant)
+    run(recorded, tests=own)
+    failed = run(Planted(mutant, recorded.calls)).failures
+    assert {record.test for record in failed} == own
 
 
 def test_every_definition_has_one_test_that_cites_it_alone() -> None:
