@@ -11,7 +11,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: conformance test vectors clean
+.PHONY: conformance test bench gpu vectors clean
 
 conformance: .venv/ready
 	$(BIN)/python -m tuned_contrastive.conformance all
@@ -23,6 +23,20 @@ test: .venv/ready .pkg/tuned_contrastive
 	$(PYTEST) $(addprefix --ignore=,$(JAX) $(TENSORFLOW))
 	$(PYTEST) $(JAX)
 	$(PYTEST) $(TENSORFLOW)
+
+# Everything of the targets, on an idle machine; BENCH=--quick shows that it works.
+BENCH :=
+RESULTS := benchmarks/results
+bench: .venv/ready
+	mkdir -p $(RESULTS)
+	$(BIN)/python -m tuned_contrastive.benchmarks speed $(BENCH) --variants --json $(RESULTS)/speed.json > /dev/null
+	$(BIN)/python -m tuned_contrastive.benchmarks memory $(BENCH) --json $(RESULTS)/memory.json > /dev/null
+	$(BIN)/python -m tuned_contrastive.benchmarks report --results $(RESULTS)
+
+# On a machine with torch, jax, numpy, pytest, hypothesis and mpmath only, and no network.
+OUTPUT := gpu-results
+gpu: .pkg/tuned_contrastive
+	PYTHONPATH=.pkg $(PYTHON) -m tuned_contrastive.benchmarks gpu --output $(OUTPUT)
 
 vectors: .venv/ready
 	$(BIN)/python -m tuned_contrastive.reference.make_vectors

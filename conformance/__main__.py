@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "--clause", action="append", metavar="ID", help="run only the tests that cite this clause"
     )
     made.add_argument("--test", action="append", metavar="NAME", help="run only this test")
+    made.add_argument(
+        "--performance", action="store_true", help="measure memory and time, too (PRF-1, PRF-2)"
+    )
     bare = made.add_argument_group("a bare function or module class, instead of the protocol")
     bare.add_argument("--framework", choices=tuple(DTYPES_OF), help="whose arrays it takes")
     bare.add_argument("--losses", choices=("supcon", "tcl"), help="which loss it is")

@@ -45,6 +45,7 @@ def judge_one(options: argparse.Namespace) -> int:
         clauses=options.clause,
         tests=options.test,
         seed=options.seed,
+        performance=options.performance,
         declared=load_deviations(target) if named else (),
         not_applicable=committed_not_applicable(target) if named and not options.dtype else None,
         progress=Progress(target),
@@ -148,6 +149,7 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report
     """Judge one target in a process of its own, and read back what it found."""
     words = [sys.executable, "-m", "tuned_contrastive.conformance", target, "--json", str(file)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
+    words += ["--performance"] if options.performance else []
     for name in ("clause", "test"):
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)

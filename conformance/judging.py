@@ -9,7 +9,7 @@ from hypothesis import is_hypothesis_test
 from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
-from tuned_contrastive.conformance.applicability import why_not
+from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
@@ -54,6 +54,7 @@ class Judge:
         clauses: frozenset[str] | None = None,
         tests: frozenset[str] | None = None,
         seed: int | None = None,
+        performance: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self.subject = implementation
@@ -61,6 +62,7 @@ class Judge:
         self.clauses = clauses
         self.tests = tests
         self.seed = seed
+        self.performance = performance
         self.progress = progress or (lambda test, done, total: None)
         self.records = Records()
         self._total = 0
@@ -84,6 +86,8 @@ class Judge:
             if not self._selected(item):
                 continue
             reason = why_not(parametrise.needs_of(item), self.subject.capabilities)
+            if item.get_closest_marker("performance") and not self.performance:
+                reason = reason or f"{NOT_RUN}memory and time are measured with --performance"
             if reason is None:
                 kept.append(item)
             else:

@@ -7,17 +7,25 @@ from typing import Any
 import pytest
 
 from tuned_contrastive.conformance.applicability import DEFAULTS, Needs
-from tuned_contrastive.conformance.protocol import DTYPES, Implementation
+from tuned_contrastive.conformance.protocol import DTYPES, TILES, Implementation
 from tuned_contrastive.conformance.vectors import Reject, Vector, VectorSet
 
 LOSSES = ("supcon", "tcl")
-CHOSEN_DTYPES = dict.fromkeys(("mixed", "jit", "graph", "xla"), DTYPES)
+CHOSEN_DTYPES = {
+    **dict.fromkeys(("mixed", "jit", "graph", "xla"), DTYPES),
+    **dict.fromkeys(TILES, ("float64", "bfloat16")),
+}
 """The dtypes that a mode is judged in, unless it is float32 alone."""
 
 COMPILED = ("compiled", "jit", "graph", "xla")
 """Compiled modes: torch.compile, jax.jit, tf.function without and with XLA."""
 
-MODE_CLAUSES = {**dict.fromkeys(COMPILED, ("NUM-16",)), "mixed": ("NUM-3",), "module": ("INP-26",)}
+MODE_CLAUSES = {
+    **dict.fromkeys(COMPILED, ("NUM-16",)),
+    **dict.fromkeys(TILES, ("NUM-17",)),
+    "mixed": ("NUM-3",),
+    "module": ("INP-26",),
+}
 HALVES = ("bfloat16", "float16")
 REDUCING = {"SUP-8", "SUP-9", "SUP-10"}
 """What per-anchor losses say nothing about."""
@@ -137,8 +145,10 @@ def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _chosen(vectors: VectorSet, chosen: pytest.Mark, quantities: tuple[str, ...]) -> Iterator[Any]:
-    for vector, mode in product(_few(vectors), chosen.args):
+    few = vectors.values if chosen.kwargs.get("every") else _few(vectors)
+    for vector, mode in product(few, chosen.args):
         dtypes = chosen.kwargs.get("dtypes", CHOSEN_DTYPES.get(mode, ("float32",)))
+        dtypes = [dtype for dtype in dtypes if dtype in vector.dtypes]
         known = [quantity for quantity in quantities if quantity in vector.expected]
         for dtype, quantity in product(dtypes, known):
             name = f"{vector.id}-{dtype}-{mode}-{quantity}"

@@ -19,7 +19,8 @@ MARKS = (
     "clause(*ids): the clauses of spec.md that a test judges",
     "needs(**what): what a test asks of an implementation; fields of applicability.Needs",
     "judges(*quantities): the quantities of a vector that a test compares",
-    "chosen(*modes, dtypes=None): run only a few vectors per loss, in these modes and dtypes",
+    "chosen(*modes, dtypes=None, every=False): run a few vectors, or all, in modes and dtypes",
+    "performance: measures memory or time, and runs only where that is asked for",
 )
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 GRADIENTS = ("embeddings", "temperature", "k1", "k2")
+TILES = {"dense": 0, "tiles of 1": 1, "tiles of 3": 3, "one tile": 10**6}
+"""Modes in which the pairs are visited by tiles of so many rows (0: all at once)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Case:
         Some of temperature, k1, k2, normalize, reduction; what is absent takes its default.
     dtype : {"float64", "float32", "bfloat16", "float16"}
     mode : str
-        One of the implementation's modes; "eager" is the plain call.
+        One of the implementation's modes; "eager" is the plain call, those of `TILES` choose how
+        many rows a tile has.
     learnable : bool
         Whether temperature, k1 and k2 are handed over as differentiable scalars.
     """
@@ -92,6 +95,7 @@ FEATURES = {
     "keras": "in mode 'restored' Keras' own loop calls a module that was saved and loaded",
     "32-bit-integers": "may run without 64-bit integers: `call_in_32_bits`",
     "precision": "the precision of matrix products may be chosen: `product_precisions`",
+    "performance": "memory is measured, and mode 'dense' holds all pairs: `peak_memory`",
 }
 
 
@@ -155,6 +159,17 @@ class WithPrecision(Protocol):
 
     def product_precisions(self, case: Case, precision: str | None) -> frozenset[str]:
         """Return the precisions that products ask for, given one or (None) left at the default."""
+        ...
+
+
+class WithPerformance(Protocol):
+    """Feature "performance"."""
+
+    def peak_memory(self, loss: str, rows: int) -> int:
+        """Return by how many bytes memory grows, at most, in a call with its gradient.
+
+        For `rows` rows of 32 float32 columns, `performance.COLUMNS`.
+        """
         ...
 
 

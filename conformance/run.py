@@ -87,6 +87,7 @@ def run(
     clauses: Collection[str] | None = None,
     tests: Collection[str] | None = None,
     seed: int | None = None,
+    performance: bool = False,
     declared: Sequence[Deviation] = (),
     not_applicable: frozenset[str] | None = None,
     vectors: VectorSet | None = None,
@@ -105,6 +106,8 @@ def run(
         Run only the tests that cite one of these clauses, or that have one of these names.
     seed : int, optional
         Draw the laws' examples from this seed instead of always the same.
+    performance : bool
+        Measure memory and time, too (PRF-1, PRF-2); nothing else may keep the machine busy.
     declared : sequence of Deviation
         Clauses that are known to fail.
     not_applicable : frozenset of str, optional
@@ -128,6 +131,7 @@ def run(
         clauses=None if clauses is None else frozenset(clauses),
         tests=None if tests is None else frozenset(tests),
         seed=seed,
+        performance=performance,
         progress=progress,
     )
     with _own_environment():

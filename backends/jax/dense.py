@@ -26,26 +26,41 @@ def anchor_losses(
     `z` (N, D) is compared as it is; `labels` (N,) is integer or boolean; T, k1 and k2 are Python
     numbers or scalars; `precision` is that of the products. A number of 0 drops its term (TCL-5).
     """
-    first = _weight(k1, z.dtype) if isinstance(k1, Array) or k1 != 0 else None
-    s = _similarities(z, precision)
-    if not isinstance(T, Array):  # an argument, too, of what is compiled, not a constant of it
-        kept = np.finfo(z.dtype)  # beyond its range T would be 0 or infinite
-        T = jnp.asarray(min(max(T, float(kept.tiny)), float(kept.max)), z.dtype)
-    found: tuple[Array, Array] = _anchor_losses(s, labels, T, first, _weight(k2, z.dtype))
+    first = weight(k1, z.dtype) if isinstance(k1, Array) or k1 != 0 else None
+    s, T = similarities(z, precision), temperature(T, z.dtype)
+    found: tuple[Array, Array] = losses(s, labels, T, first, weight(k2, z.dtype))
     return found
+
+
+def temperature(T: Array | float, dtype: Any) -> Array:
+    """Return T as an argument of what is compiled, not a constant of it."""
+    if isinstance(T, Array):
+        return T
+    kept = np.finfo(dtype)  # beyond its range T would be 0 or infinite
+    return jnp.asarray(min(max(T, float(kept.tiny)), float(kept.max)), dtype)
+
+
+def weight(k: Array | float, dtype: Any) -> Weight:
+    """Split k into a factor and the logarithm of the rest: k e^x = factor e^(x + offset).
+
+    A number goes into the exponent whole. Of an array only what is above 1 does: what is left of
+    it has the right derivatives at k = 0 too, unlike log k (GRD-9).
+    """
+    if not isinstance(k, Array):
+        return None, math.log(k) if k > 0 else -math.inf
+    fixed = jnp.maximum(stop_gradient(k), 1)  # in k's own dtype: `dtype` may not hold it
+    return (k / fixed).astype(dtype), jnp.log(fixed).astype(dtype)
 
 
 # In pieces, so that a plain call compiles little anew for another shape or another parameter.
 @partial(jax.jit, static_argnames="precision")
-def _similarities(z: Array, precision: Any) -> Array:
+def similarities(z: Array, precision: Any) -> Array:
     """Return s_ij, (N, N)."""
     return jnp.matmul(z, z.T, precision=precision)
 
 
 @jax.jit
-def _anchor_losses(
-    s: Array, labels: Array, T: Array, k1: Weight | None, k2: Weight
-) -> tuple[Array, Array]:
+def losses(s: Array, labels: Array, T: Array, k1: Weight | None, k2: Weight) -> tuple[Array, Array]:
     """Return what `anchor_losses` does, from similarities and weights."""
     itself = jnp.eye(len(s), dtype=bool)
     positives = (labels[:, None] == labels[None, :]) & ~itself  # (N, N)
@@ -65,8 +80,8 @@ def _anchor_losses(
     shares = t / jnp.maximum(sizes, 1).astype(t.dtype)[:, None]
     mean = jnp.where(positives, shares, 0).sum(1)
     anchors = sizes > 0
-    losses = jnp.log(jnp.where(anchors, total, 1)) + (maximum - mean)
-    return jnp.where(anchors, losses, 0), anchors
+    found = jnp.log(jnp.where(anchors, total, 1)) + (maximum - mean)
+    return jnp.where(anchors, found, 0), anchors
 
 
 def _over_temperature(s: Array, T: Array) -> Array:
@@ -85,18 +100,6 @@ def _temperature_terms(
     factor, offset = k2
     exponents = jnp.where(itself, -math.inf, jnp.where(positives, t, t + offset))
     return exponents, None if factor is None else jnp.where(positives, 1, factor)
-
-
-def _weight(k: Array | float, dtype: Any) -> Weight:
-    """Split k into a factor and the logarithm of the rest: k e^x = factor e^(x + offset).
-
-    A number goes into the exponent whole. Of an array only what is above 1 does: what is left of
-    it has the right derivatives at k = 0 too, unlike log k (GRD-9).
-    """
-    if not isinstance(k, Array):
-        return None, math.log(k) if k > 0 else -math.inf
-    fixed = jnp.maximum(stop_gradient(k), 1)  # in k's own dtype: `dtype` may not hold it
-    return (k / fixed).astype(dtype), jnp.log(fixed).astype(dtype)
 
 
 def _row_maximum(groups: list[tuple[Array, Array | None]]) -> Array:

@@ -19,7 +19,7 @@ from jax.dtypes import canonicalize_dtype
 from jax.lax import stop_gradient
 from jax.typing import ArrayLike
 
-from tuned_contrastive.backends.jax import dense
+from tuned_contrastive.backends.jax import blockwise, dense
 from tuned_contrastive.spec import contract
 
 # The smallest number of each dtype that is not below MIN_NORM, to which float32 would round down.
@@ -36,11 +36,12 @@ def supcon_loss(
     temperature: ArrayLike = contract.TEMPERATURE,
     normalize: bool = True,
     reduction: str = "mean",
+    block_size: int | None = None,
     precision: Any = jax.lax.Precision.HIGHEST,
 ) -> Array:
     """Return the SupCon loss, clause SUP-5; differentiable any number of times.
 
-    Under `jax.jit`, `normalize`, `reduction` and `precision` are static.
+    Under `jax.jit`, `normalize`, `reduction`, `block_size` and `precision` are static.
 
     Parameters
     ----------
@@ -57,6 +58,10 @@ def supcon_loss(
         Whether rows are divided by their Euclidean norm.
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
+    block_size : int or None
+        Rows of a tile: tiles take memory that grows with N, not with N^2. 0 is none, all pairs at
+        once; None chooses by the number of rows. Forward mode and second derivatives are those
+        of all pairs at once with any of them.
     precision : as `jax.numpy.matmul` takes it
         That of the products of the rows, by default the highest (NUM-18).
 
@@ -83,7 +88,9 @@ def supcon_loss(
     >>> round(float(supcon_loss(jnp.ones((3, 2)), [0, 0, 1])), 4)
     0.6931
     """
-    return _loss(embeddings, labels, normalize, reduction, precision, temperature=temperature)
+    return _loss(
+        embeddings, labels, normalize, reduction, block_size, precision, temperature=temperature
+    )
 
 
 def tcl_loss(
@@ -95,15 +102,16 @@ def tcl_loss(
     k2: ArrayLike = contract.K2,
     normalize: bool = True,
     reduction: str = "mean",
+    block_size: int | None = None,
     precision: Any = jax.lax.Precision.HIGHEST,
 ) -> Array:
     """Return the TCL loss, clause TCL-1; differentiable any number of times.
 
-    Under `jax.jit`, `normalize`, `reduction` and `precision` are static.
+    Under `jax.jit`, `normalize`, `reduction`, `block_size` and `precision` are static.
 
     Parameters
     ----------
-    embeddings, labels, temperature, normalize, reduction, precision
+    embeddings, labels, temperature, normalize, reduction, block_size, precision
         As in `supcon_loss`.
     k1, k2 : float or jax array of shape (), no unit
         Weights of the positives' second term and of the negatives; an array may be learnable.
@@ -132,7 +140,7 @@ def tcl_loss(
     1.7918
     """
     scalars = {"temperature": temperature, "k1": k1, "k2": k2}
-    return _loss(embeddings, labels, normalize, reduction, precision, **scalars)
+    return _loss(embeddings, labels, normalize, reduction, block_size, precision, **scalars)
 
 
 def describe(value: Any) -> contract.Array | None:
@@ -166,6 +174,7 @@ def _loss(
     labels: Any,
     normalize: bool,
     reduction: str,
+    block_size: int | None,
     precision: Any,
     **scalars: ArrayLike,
 ) -> Array:
@@ -177,14 +186,21 @@ def _loss(
     if not isinstance(precision, Hashable):
         got = type(precision).__name__
         raise TypeError(f"precision must be what jax.numpy.matmul takes, got {got}")
+    contract.check_block_size(block_size)
     dtype = canonicalize_dtype(contract.COMPUTE_DTYPES[array.dtype])
-    classes = _row_labels(labels, array.shape)
+    with _constants_evaluated(labels):
+        classes = _row_labels(labels, array.shape)
     T = _scalar(scalars["temperature"], dtype)
     k1, k2 = _scalar(scalars.get("k1", 0.0), dtype), _scalar(scalars.get("k2", 1.0), dtype)
     with _constants_evaluated(embeddings):
         rows = _rows(embeddings, dtype)
         z = _unit_rows(rows) if normalize else rows
-    losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, precision)
+    if blockwise.chosen(z, block_size):
+        losses, anchors = blockwise.anchor_losses(
+            z, classes, T, k1, k2, normalize, block_size, precision
+        )
+    else:
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, precision)
     loss: Array = _reduced(losses, anchors, _poison(stop_gradient(rows)), reduction)
     return loss.reshape(array.shape[:-1]) if reduction == "none" else loss
 
@@ -204,12 +220,12 @@ def _check_width(labels: Any) -> None:
         )
 
 
-def _constants_evaluated(embeddings: Any) -> AbstractContextManager[Any]:
-    """Normalise rows that are constants of what is traced while it is traced, not in XLA.
+def _constants_evaluated(given: Any) -> AbstractContextManager[Any]:
+    """Evaluate what depends on constants of what is traced while it is traced, not in XLA.
 
-    XLA takes constants out of a product, (1/scale)^2 out of the squares, which overflows.
+    XLA takes constants out of a product, (1/scale)^2 out of the squares of rows, which overflows.
     """
-    if isinstance(embeddings, jax.core.Tracer):
+    if isinstance(given, jax.core.Tracer):
         return nullcontext()
     return jax.ensure_compile_time_eval()
 

@@ -1,17 +1,18 @@
 """SupCon and TCL for TensorFlow: check, normalise, compute, reduce (INP-1 to INP-25, SUP-1 to -11).
 
 The arguments are described to `spec.contract`, which decides what is refused; the formula itself
-is in `dense`.
+is in `dense` for few rows and in `blockwise` for many.
 """
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from tuned_contrastive.backends.tensorflow import dense
+from tuned_contrastive.backends.tensorflow import blockwise, dense
 from tuned_contrastive.spec import contract
 
 # The smallest number of each dtype that is not below MIN_NORM, to which float32 would round down.
@@ -28,6 +29,7 @@ def supcon_loss(
     temperature: Any = contract.TEMPERATURE,
     normalize: bool = True,
     reduction: str = "mean",
+    block_size: int | None = None,
 ) -> Tensor:
     """Return the SupCon loss, clause SUP-5; differentiable any number of times.
 
@@ -46,6 +48,12 @@ def supcon_loss(
         Whether rows are divided by their Euclidean norm.
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
+    block_size : int, optional
+        Rows of one tile. By default many rows (1024, or an unknown number) are compared by tiles
+        in memory O(N D), with a gradient that is written out, and few by one (N, N) product; 0
+        always takes that product. Second derivatives, forward mode and tf.vectorized_map work
+        either way, but need memory O(N^2). A tf.autodiff.ForwardAccumulator around the call of a
+        tf.function that holds the tiles is what TensorFlow itself refuses: give block_size=0.
 
     Returns
     -------
@@ -70,7 +78,8 @@ def supcon_loss(
     >>> print(supcon_loss(tf.ones((3, 2)), [0, 0, 1]))
     tf.Tensor(0.6931472, shape=(), dtype=float32)
     """
-    return weighted_loss(embeddings, labels, None, normalize, reduction, temperature=temperature)
+    options = (normalize, reduction, block_size)
+    return weighted_loss(embeddings, labels, None, *options, temperature=temperature)
 
 
 def tcl_loss(
@@ -82,12 +91,13 @@ def tcl_loss(
     k2: Any = contract.K2,
     normalize: bool = True,
     reduction: str = "mean",
+    block_size: int | None = None,
 ) -> Tensor:
     """Return the TCL loss, clause TCL-1; differentiable any number of times.
 
     Parameters
     ----------
-    embeddings, labels, temperature, normalize, reduction
+    embeddings, labels, temperature, normalize, reduction, block_size
         As in `supcon_loss`.
     k1, k2 : float, or Tensor or Variable of shape (), no unit
         Weights of the positives' second term and of the negatives; a tensor may be learnable.
@@ -116,7 +126,7 @@ def tcl_loss(
     tf.Tensor(1.7917595, shape=(), dtype=float32)
     """
     scalars = {"temperature": temperature, "k1": k1, "k2": k2}
-    return weighted_loss(embeddings, labels, None, normalize, reduction, **scalars)
+    return weighted_loss(embeddings, labels, None, normalize, reduction, block_size, **scalars)
 
 
 def describe(value: Any) -> contract.Array | None:
@@ -134,7 +144,12 @@ def describe(value: Any) -> contract.Array | None:
     # they are needed. There labels say as little of a device as NumPy's do.
     if (dtype.is_integer or dtype.is_bool) and device and device.endswith("device:CPU:0"):
         device = None
-    # tf.numpy_function gives tensors without a rank. Labels may be: `_for_each_row` checks them.
+    # tf.numpy_function gives tensors without a rank. Labels may be: `_row_labels` checks them.
+    if shape.rank is None and dtype.is_floating:
+        raise ValueError(
+            f"a tensor of {dtype.name} must have a known rank, got one of unknown rank: "
+            "give it with tf.ensure_shape"
+        )
     return contract.Array(dtype.name, (None,) if shape.rank is None else tuple(shape), device)
 
 
@@ -147,6 +162,7 @@ def weighted_loss(
     weights: Tensor | None,
     normalize: bool,
     reduction: str,
+    block_size: int | None,
     **scalars: Any,
 ) -> Tensor:
     """Check, cast, normalise, compute and reduce; SupCon is TCL with k1 = 0 and k2 = 1 (LAW-1).
@@ -156,6 +172,7 @@ def weighted_loss(
     contract.check_arguments(
         describe, embeddings, labels, **scalars, normalize=normalize, reduction=reduction
     )
+    contract.check_block_size(block_size)
     embeddings = tf.convert_to_tensor(embeddings)
     classes = _row_labels(labels, embeddings)
     dtype = tf.float64 if embeddings.dtype == tf.float64 else tf.float32
@@ -163,7 +180,12 @@ def weighted_loss(
     T = _scalar(scalars["temperature"], rows)
     k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
     z = _unit_rows(rows) if normalize else rows
-    losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
+    N = rows.shape[0]  # not known, it may be large
+    if block_size == 0 or (block_size is None and N is not None and N < blockwise.THRESHOLD):
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
+    else:
+        block = operator.index(block_size or 0)
+        losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block)
     # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
     finite = tf.reduce_all(tf.math.is_finite(tf.stop_gradient(rows)))
     poison = tf.where(finite, tf.constant(1, dtype), tf.constant(math.nan, dtype))
@@ -184,6 +206,8 @@ def _row_labels(labels: Any, embeddings: Tensor) -> Tensor:
             classes = tf.range(tf.shape(embeddings, tf.int64)[0])
     elif tf.is_tensor(labels):
         classes = tf.cast(labels, tf.int64)  # keeps the bits of uint64
+        if classes.shape.rank is None:
+            classes = tf.ensure_shape(classes, [None])  # as it runs; XLA as it compiles (INP-13)
     elif isinstance(labels, np.ndarray):
         classes = tf.constant(labels.astype(np.int64))  # NumPy keeps the bits of uint64
     else:

@@ -1,5 +1,6 @@
 """The losses as `keras.losses.Loss`: integer labels, sample weights, saved and loaded (INP-27)."""
 
+import operator
 from typing import Any
 
 import keras
@@ -19,17 +20,26 @@ class _Loss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
     _scalars: tuple[str, ...]
 
     def __init__(
-        self, *, normalize: bool, reduction: str | None, name: str, dtype: Any, **scalars: Any
+        self,
+        *,
+        normalize: bool,
+        reduction: str | None,
+        name: str,
+        dtype: Any,
+        block_size: int | None,
+        **scalars: Any,
     ) -> None:
         _refuse_other_backends(keras.backend.backend())
         if reduction is None or isinstance(reduction, str):
             reduction = _OF_KERAS.get(reduction, reduction)
         contract.check_parameters(describe, normalize=normalize, reduction=reduction, **scalars)
+        contract.check_block_size(block_size)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         for parameter, value in scalars.items():
             setattr(self, parameter, value)
         self._scalars = tuple(scalars)
         self.normalize = normalize
+        self.block_size = None if block_size is None else operator.index(block_size)
         self._given_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
@@ -48,7 +58,11 @@ class _Loss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; a tensor or variable as the number that it is now."""
         numbers = {name: _number(getattr(self, name)) for name in self._scalars}
-        own = {"normalize": bool(self.normalize), "dtype": self._given_dtype}
+        own = {
+            "normalize": bool(self.normalize),
+            "dtype": self._given_dtype,
+            "block_size": self.block_size,
+        }
         return {**super().get_config(), **numbers, **own}
 
     def _loss(self, y_true: Any, y_pred: Any, sample_weight: Any, reduction: str) -> Tensor:
@@ -59,7 +73,8 @@ class _Loss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
             y_pred = tf.cast(y_pred, self.dtype)
         weights = None if sample_weight is None else _weights(sample_weight, y_pred)
         scalars = {name: getattr(self, name) for name in self._scalars}
-        return weighted_loss(y_pred, labels, weights, self.normalize, reduction, **scalars)
+        options = (self.normalize, reduction, self.block_size)
+        return weighted_loss(y_pred, labels, weights, *options, **scalars)
 
 
 def _refuse_other_backends(name: str) -> None:
@@ -74,6 +89,10 @@ def _refuse_other_backends(name: str) -> None:
 
 def _one_per_row(values: Any) -> Any:
     """Return labels (N, 1) as (N,): a column is what Keras' users often have."""
+    if tf.is_tensor(values) and tf.TensorShape(values.shape).rank is None:
+        shape = tf.shape(values)
+        column = tf.equal(tf.reduce_prod(shape), shape[0])
+        return tf.reshape(values, shape[: tf.where(column, 1, tf.size(shape))])
     array = describe(values)
     column = array is not None and len(array.shape) == 2 and array.shape[1] == 1
     return values[:, 0] if column else values
@@ -115,6 +134,8 @@ class SupConLoss(_Loss):
         As in `supcon_loss`. Keras' "sum_over_batch_size" is read as "mean" (over the anchors with
         a positive, SUP-8), and None as "none"; "mean_with_sample_weight" is refused. `fit` trains
         a model's own variables alone: a variable given here is learnt in one's own training step.
+    block_size : int, optional
+        As in `supcon_loss`.
     name : str
     dtype : str or DTypePolicy, optional
         What `y_pred` is cast to first; by default nothing, half precision included (NUM-2).
@@ -152,6 +173,7 @@ class SupConLoss(_Loss):
         temperature: Any = contract.TEMPERATURE,
         normalize: bool = True,
         reduction: str | None = "mean",
+        block_size: int | None = None,
         name: str = "supcon_loss",
         dtype: Any = None,
     ) -> None:
@@ -159,6 +181,7 @@ class SupConLoss(_Loss):
             temperature=temperature,
             normalize=normalize,
             reduction=reduction,
+            block_size=block_size,
             name=name,
             dtype=dtype,
         )
@@ -172,7 +195,7 @@ class TCLLoss(_Loss):
     ----------
     temperature, k1, k2, normalize, reduction
         As in `tcl_loss`, with Keras' words as in `SupConLoss`.
-    name, dtype
+    block_size, name, dtype
         As in `SupConLoss`, and so are the call, its weights and what is refused.
 
     Raises
@@ -199,6 +222,7 @@ class TCLLoss(_Loss):
         k2: Any = contract.K2,
         normalize: bool = True,
         reduction: str | None = "mean",
+        block_size: int | None = None,
         name: str = "tcl_loss",
         dtype: Any = None,
     ) -> None:
@@ -208,6 +232,7 @@ class TCLLoss(_Loss):
             k2=k2,
             normalize=normalize,
             reduction=reduction,
+            block_size=block_size,
             name=name,
             dtype=dtype,
         )

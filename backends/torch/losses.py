@@ -1,7 +1,7 @@
 """SupCon and TCL for PyTorch: check, normalise, compute, reduce (INP-1 to INP-25, SUP-1 to SUP-11).
 
 The arguments are described to `spec.contract`, which decides what is refused; the formula itself
-is in `dense`.
+is in `dense` for few rows, in `blockwise` for many.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tuned_contrastive.backends.torch import dense
+from tuned_contrastive.backends.torch import blockwise, dense
 from tuned_contrastive.spec import contract
 
 # The smallest number of each dtype that is not below MIN_NORM, to which float32 would round down.
@@ -29,6 +29,7 @@ def supcon_loss(
     temperature: Tensor | float = contract.TEMPERATURE,
     normalize: bool = True,
     reduction: str = "mean",
+    block_size: int | None = None,
 ) -> Tensor:
     """Return the SupCon loss, clause SUP-5; differentiable any number of times.
 
@@ -44,6 +45,9 @@ def supcon_loss(
         Whether rows are divided by their Euclidean norm.
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
+    block_size : int or None
+        Rows of one tile of the pairs, of which no more than a few are ever in memory; None chooses,
+        0 holds all N x N pairs, which also gives third derivatives and compiled second ones.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def supcon_loss(
     >>> supcon_loss(torch.ones(3, 2), [0, 0, 1])
     tensor(0.6931)
     """
-    return _loss(embeddings, labels, normalize, reduction, temperature=temperature)
+    return _loss(embeddings, labels, normalize, reduction, block_size, temperature=temperature)
 
 
 def tcl_loss(
@@ -80,12 +84,13 @@ def tcl_loss(
     k2: Tensor | float = contract.K2,
     normalize: bool = True,
     reduction: str = "mean",
+    block_size: int | None = None,
 ) -> Tensor:
     """Return the TCL loss, clause TCL-1; differentiable any number of times.
 
     Parameters
     ----------
-    embeddings, labels, temperature, normalize, reduction
+    embeddings, labels, temperature, normalize, reduction, block_size
         As in `supcon_loss`.
     k1, k2 : float or Tensor of shape (), no unit
         Weights of the positives' second term and of the negatives; a tensor may be learnable.
@@ -113,7 +118,8 @@ def tcl_loss(
     >>> tcl_loss(torch.eye(4), [0, 0, 1, 1], k1=1, k2=2)
     tensor(1.7918)
     """
-    return _loss(embeddings, labels, normalize, reduction, temperature=temperature, k1=k1, k2=k2)
+    scalars = {"temperature": temperature, "k1": k1, "k2": k2}
+    return _loss(embeddings, labels, normalize, reduction, block_size, **scalars)
 
 
 def describe(value: Any) -> contract.Array | None:
@@ -125,7 +131,12 @@ def describe(value: Any) -> contract.Array | None:
 
 
 def _loss(
-    embeddings: Tensor, labels: Any, normalize: bool, reduction: str, **scalars: Tensor | float
+    embeddings: Tensor,
+    labels: Any,
+    normalize: bool,
+    reduction: str,
+    block_size: int | None,
+    **scalars: Tensor | float,
 ) -> Tensor:
     """Check, cast, normalise, compute and reduce; SupCon is TCL with k1 = 0 and k2 = 1 (LAW-1)."""
     if torch.compiler.is_compiling():
@@ -134,6 +145,7 @@ def _loss(
     contract.check_arguments(
         describe, embeddings, labels, **scalars, normalize=normalize, reduction=reduction
     )
+    contract.check_block_size(block_size)
     classes = _row_labels(labels, embeddings)
     dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
     with _without_autocast(embeddings.device.type):
@@ -141,10 +153,13 @@ def _loss(
         T = _scalar(scalars["temperature"], rows)
         k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
         z = _unit_rows(rows) if normalize else rows
-        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
-        # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
-        poison = torch.where(rows.detach().isfinite().all(), 1.0, math.nan)
-        losses = torch.where(anchors, losses * poison, 0)
+        if block_size == 0 or (block_size is None and len(z) < blockwise.THRESHOLD):
+            losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
+        else:
+            losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
+        # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
+        poison = (rows.detach() - rows.detach()).sum()
+        losses = torch.where(anchors, losses + poison, 0)
         if reduction == "none":
             return losses.reshape(embeddings.shape[:-1])
         if reduction == "mean":
@@ -182,7 +197,7 @@ def _row_labels(labels: Any, embeddings: Tensor) -> Tensor:
     else:
         classes = torch.tensor(contract.signed_labels(labels), device=device)
     if embeddings.ndim == 3:
-        classes = classes[:, None].expand(embeddings.shape[:2]).flatten()
+        classes = classes[:, None].expand(embeddings.shape[:2]).reshape(-1)
     return classes
 
 
@@ -201,10 +216,10 @@ def _unit_rows(x: Tensor) -> Tensor:
     Each row is first divided by a power of two near its largest entry, so that no square
     overflows or vanishes (NUM-7). z does not depend on that number, nor do its derivatives.
     """
-    exponents = torch.frexp(x.detach().abs().amax(1, keepdim=True)).exponent
-    scale = exponents.sub(1).clamp(min=-64).to(x.dtype).exp2()  # (N, 1)
+    largest = torch.linalg.vector_norm(x.detach(), math.inf, 1, keepdim=True)
+    scale = torch.frexp(largest).exponent.sub(1).clamp(min=-64).to(x.dtype).exp2()  # (N, 1)
     y = x / scale
     squares = y.square().sum(1, keepdim=True)
     zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]
     # Both are replaced before the root and the quotient, whose derivatives are NaN at 0.
-    return torch.where(zero, 0, y) / torch.where(zero, 1, squares).sqrt()
+    return y * torch.where(zero, 0, torch.where(zero, 1, squares).rsqrt())

@@ -13,9 +13,17 @@ class _Loss(nn.Module):
 
     _scalars: tuple[str, ...]
 
-    def __init__(self, *, normalize: bool, reduction: str, **scalars: Tensor | float) -> None:
+    def __init__(
+        self,
+        *,
+        normalize: bool,
+        reduction: str,
+        block_size: int | None,
+        **scalars: Tensor | float,
+    ) -> None:
         super().__init__()
         contract.check_parameters(describe, normalize=normalize, reduction=reduction, **scalars)
+        contract.check_block_size(block_size)
         for name, value in scalars.items():
             if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
                 self.register_buffer(name, value)
@@ -24,9 +32,10 @@ class _Loss(nn.Module):
         self._scalars = tuple(scalars)
         self.normalize = normalize
         self.reduction = reduction
+        self.block_size = block_size
 
     def _parameters_of_the_call(self) -> dict[str, Any]:
-        names = (*self._scalars, "normalize", "reduction")
+        names = (*self._scalars, "normalize", "reduction", "block_size")
         return {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
@@ -42,7 +51,7 @@ class SupConLoss(_Loss):
 
     Parameters
     ----------
-    temperature, normalize, reduction
+    temperature, normalize, reduction, block_size
         As in `supcon_loss`. A `torch.nn.Parameter` is learnable and a plain tensor is a buffer,
         both part of `state_dict()`; a number is neither.
 
@@ -68,8 +77,14 @@ class SupConLoss(_Loss):
         temperature: Tensor | float = contract.TEMPERATURE,
         normalize: bool = True,
         reduction: str = "mean",
+        block_size: int | None = None,
     ) -> None:
-        super().__init__(temperature=temperature, normalize=normalize, reduction=reduction)
+        super().__init__(
+            temperature=temperature,
+            normalize=normalize,
+            reduction=reduction,
+            block_size=block_size,
+        )
 
     def forward(self, embeddings: Tensor, labels: Any = None) -> Tensor:
         """Return the loss of `supcon_loss`."""
@@ -81,7 +96,7 @@ class TCLLoss(_Loss):
 
     Parameters
     ----------
-    temperature, k1, k2, normalize, reduction
+    temperature, k1, k2, normalize, reduction, block_size
         As in `tcl_loss`. A `torch.nn.Parameter` is learnable and a plain tensor is a buffer,
         both part of `state_dict()`; a number is neither.
 
@@ -109,9 +124,15 @@ class TCLLoss(_Loss):
         k2: Tensor | float = contract.K2,
         normalize: bool = True,
         reduction: str = "mean",
+        block_size: int | None = None,
     ) -> None:
         super().__init__(
-            temperature=temperature, k1=k1, k2=k2, normalize=normalize, reduction=reduction
+            temperature=temperature,
+            k1=k1,
+            k2=k2,
+            normalize=normalize,
+            reduction=reduction,
+            block_size=block_size,
         )
 
     def forward(self, embeddings: Tensor, labels: Any = None) -> Tensor:

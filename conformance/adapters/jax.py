@@ -12,7 +12,15 @@ from jax import Array
 
 from tuned_contrastive.backends.jax import supcon_loss, tcl_loss
 from tuned_contrastive.conformance.adapters import intact, native
-from tuned_contrastive.conformance.protocol import FEATURES, Capabilities, Case, Float64, Outcome
+from tuned_contrastive.conformance.performance import large_case
+from tuned_contrastive.conformance.protocol import (
+    FEATURES,
+    TILES,
+    Capabilities,
+    Case,
+    Float64,
+    Outcome,
+)
 from tuned_contrastive.spec import contract
 
 LOSSES: dict[str, Callable[..., Array]] = {"supcon": supcon_loss, "tcl": tcl_loss}
@@ -32,7 +40,7 @@ class Jax:
     name = "jax"
     capabilities = Capabilities(
         dtypes=("float64", "float32", "bfloat16", "float16"),
-        modes=("eager", "jit"),
+        modes=("eager", "jit", *TILES),
         errors="text",
         features=frozenset(FEATURES) - {"mixed-precision", "keras"},
     )
@@ -106,6 +114,16 @@ class Jax:
         function = _of_variables(case, arguments)
         return TRANSFORMS[name](lambda given: function(given).sum(), _variables(arguments))
 
+    def peak_memory(self, loss: str, rows: int) -> int:
+        """Return what the compiled call and its gradient take beside their arguments."""
+        case = large_case(loss, rows)
+        arguments = self._arguments(case)
+        gradient = jax.jit(jax.value_and_grad(_of_variables(case, arguments)))
+        analysis = gradient.lower(_variables(arguments)).compile().memory_analysis()
+        if analysis is None:
+            raise RuntimeError(f"JAX tells no memory of what it compiles for {self.device}")
+        return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
+
     def _arguments(self, case: Case) -> Arguments:
         """Return a case's arguments as arrays on the device, numbers as numbers."""
         arguments: Arguments = {
@@ -117,6 +135,8 @@ class Jax:
             for name, default in SCALARS[case.loss].items():
                 value = case.parameters.get(name, default)
                 arguments[name] = self._put(value, contract.COMPUTE_DTYPES[case.dtype])
+        if case.mode in TILES:
+            arguments["block_size"] = TILES[case.mode]
         return arguments
 
     def _put(self, value: Any, dtype: Any = None) -> Array:

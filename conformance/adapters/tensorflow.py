@@ -15,7 +15,15 @@ from tensorflow import Tensor, Variable
 from tuned_contrastive.backends.tensorflow import SupConLoss, TCLLoss, supcon_loss, tcl_loss
 from tuned_contrastive.conformance.adapters import intact, native
 from tuned_contrastive.conformance.adapters.callable_tensorflow import device_name
-from tuned_contrastive.conformance.protocol import FEATURES, Capabilities, Case, Float64, Outcome
+from tuned_contrastive.conformance.performance import growth_in_new_process
+from tuned_contrastive.conformance.protocol import (
+    FEATURES,
+    TILES,
+    Capabilities,
+    Case,
+    Float64,
+    Outcome,
+)
 from tuned_contrastive.spec import contract
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"supcon": supcon_loss, "tcl": tcl_loss}
@@ -33,7 +41,7 @@ class TensorFlow:
     name = "tensorflow"
     capabilities = Capabilities(
         dtypes=("float64", "float32", "bfloat16", "float16"),
-        modes=("eager", "graph", "xla", "mixed", "module", "restored"),
+        modes=("eager", "graph", "xla", "mixed", "module", "restored", *TILES),
         errors="text",
         features=frozenset(FEATURES) - {"32-bit-integers", "precision"},
     )
@@ -108,6 +116,10 @@ class TensorFlow:
 
             return TRANSFORMS[name](function, values)
 
+    def peak_memory(self, loss: str, rows: int) -> int:
+        """Return the growth of memory in a call and its gradient; on the processor alone."""
+        return growth_in_new_process(self.name, loss, rows)
+
     def _arguments(self, case: Case) -> Arguments:
         """Return a case's arguments as tensors, learnable scalars as variables."""
         labels = case.labels
@@ -121,6 +133,8 @@ class TensorFlow:
             for name, default in SCALARS[case.loss].items():
                 value = float(case.parameters.get(name, default))
                 arguments[name] = Variable(value, dtype=dtype)
+        if case.mode in TILES:
+            arguments["block_size"] = TILES[case.mode]
         return arguments
 
 

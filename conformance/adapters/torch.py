@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from tuned_contrastive.backends.torch import SupConLoss, TCLLoss, supcon_loss, tcl_loss
 from tuned_contrastive.conformance.adapters import intact, native
-from tuned_contrastive.conformance.protocol import FEATURES, Capabilities, Case, Float64, Outcome
+from tuned_contrastive.conformance.performance import growth_in_new_process, large_case
+from tuned_contrastive.conformance.protocol import (
+    FEATURES,
+    TILES,
+    Capabilities,
+    Case,
+    Float64,
+    Outcome,
+)
 from tuned_contrastive.spec import contract
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"supcon": supcon_loss, "tcl": tcl_loss}
@@ -32,7 +40,7 @@ class Torch:
     name = "torch"
     capabilities = Capabilities(
         dtypes=("float64", "float32", "bfloat16", "float16"),
-        modes=("eager", "compiled", "mixed", "module"),
+        modes=("eager", "compiled", "mixed", "module", *TILES),
         errors="text",
         features=frozenset(FEATURES) - {"keras", "32-bit-integers", "precision"},
         not_run={} if COMPILER else {"compiled": "torch.compile needs a C++ compiler"},
@@ -95,6 +103,15 @@ class Torch:
         with _without_torch_warnings():
             return TRANSFORMS[name](function, values)
 
+    def peak_memory(self, loss: str, rows: int) -> int:
+        """Return the growth of memory in a call and its gradient."""
+        if self.device.type == "cpu":
+            return growth_in_new_process(self.name, loss, rows)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        self.gradients(large_case(loss, rows), np.ones(()))
+        return torch.cuda.max_memory_allocated(self.device) - before
+
     def _arguments(self, case: Case) -> Arguments:
         """Return a case's arguments, those to be differentiated requiring a gradient."""
         rows = torch.tensor(case.embeddings, dtype=getattr(torch, case.dtype), device=self.device)
@@ -108,6 +125,8 @@ class Torch:
                     float(case.parameters.get(name, default)), dtype=dtype, device=self.device
                 )
                 arguments[name] = nn.Parameter(value)
+        if case.mode in TILES:
+            arguments["block_size"] = TILES[case.mode]
         return arguments
 
     def _loss(self, case: Case, arguments: Arguments) -> Tensor:

@@ -1,4 +1,4 @@
-"""Faults of a framework's own machinery, in the PyTorch backend (INP-14, GRD-13, GRD-14)."""
+"""Faults of a framework's own machinery, in the PyTorch backend (INP-14, GRD-13 to GRD-15)."""
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
@@ -97,5 +97,18 @@ class NoForwardMode(Torch):
     capabilities = only("transforms")
 
     def _loss(self, case: Case, arguments: dict[str, Any]) -> Tensor:
+        rows: Tensor = Forgetful.apply(arguments["embeddings"])  # type: ignore[no-untyped-call]
+        return super()._loss(case, {**arguments, "embeddings": rows})
+
+
+class NoForwardModeByTiles(Torch):
+    """Forward mode takes the rows for a constant where there are several tiles."""
+
+    breaks: ClassVar[str] = "GRD-15"
+    capabilities = only("transforms", modes=("eager", "tiles of 3"))
+
+    def _loss(self, case: Case, arguments: dict[str, Any]) -> Tensor:
+        if case.mode == "eager":
+            return super()._loss(case, arguments)
         rows: Tensor = Forgetful.apply(arguments["embeddings"])  # type: ignore[no-untyped-call]
         return super()._loss(case, {**arguments, "embeddings": rows})

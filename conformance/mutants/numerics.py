@@ -221,6 +221,21 @@ class FastMath(Plain):
         return fast if case.mode == "compiled" else found
 
 
+class RemainderDropped(Plain):
+    """The rows after the last whole tile get no gradient."""
+
+    breaks = "NUM-17"
+    capabilities = claims(modes=("eager", "tiles of 3"))
+
+    def gradients(self, case: Case, upstream: Array) -> Outcome:
+        found = super().gradients(case, upstream)
+        if case.mode == "eager" or found.embeddings is None:
+            return found
+        rows = found.embeddings.reshape(-1, found.embeddings.shape[-1]).copy()
+        rows[len(rows) // 3 * 3 :] = 0
+        return replace(found, embeddings=rows.reshape(found.embeddings.shape))
+
+
 class FastestProducts(Plain):
     """Products ask for no precision unless the caller does."""
 

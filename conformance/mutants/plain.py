@@ -10,7 +10,7 @@ import numpy as np
 
 from tuned_contrastive.conformance.adapters import native
 from tuned_contrastive.conformance.mutants.batch import Array, Batch, describe, rounded
-from tuned_contrastive.conformance.protocol import DTYPES, Capabilities, Case, Outcome
+from tuned_contrastive.conformance.protocol import DTYPES, TILES, Capabilities, Case, Outcome
 from tuned_contrastive.spec import contract
 
 DEFAULTS = {"temperature": 0.1, "k1": 5000.0, "k2": 1.0, "normalize": True, "reduction": "mean"}
@@ -29,7 +29,7 @@ class Plain:
     """The clause that a mutant breaks."""
     capabilities = Capabilities(
         dtypes=DTYPES,
-        modes=("eager", "compiled", "mixed", "module"),
+        modes=("eager", "compiled", "mixed", "module", *TILES),
         errors="text",
         features=frozenset({"defaults", "native-labels", "learnable", "mixed-precision"}),
     )

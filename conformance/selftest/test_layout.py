@@ -17,7 +17,7 @@ from tuned_contrastive.spec import contract
 from tuned_contrastive.spec.clauses import PLANNED, load_clauses
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("spec", "reference", "backends", "conformance")
+ROOMS = ("spec", "reference", "backends", "conformance", "benchmarks")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 BACKENDS = sorted(
     path.name for path in (ROOT / "backends").iterdir() if (path / "losses.py").exists()
@@ -32,9 +32,11 @@ DOORS = {
 PUBLIC = ("supcon_loss", "tcl_loss")
 MODULES = ("SupConLoss", "TCLLoss")
 WITHOUT = {"jax": {"modules.py"}}
-FURTHER_PARAMETERS = {"jax": ["precision=jax.lax.Precision.HIGHEST"]}
+BLOCK_SIZE = "block_size=None"
+FURTHER_PARAMETERS = {"jax": [BLOCK_SIZE, "precision=jax.lax.Precision.HIGHEST"]}
 OWN_WAY = {
     ("jax", "losses.py"): ["_traceable", "_without_autocast"],
+    ("jax", "dense.py"): ["_weight"],
     ("jax", "modules.py"): ["_Loss", "SupConLoss", "TCLLoss"],
     ("tensorflow", "losses.py"): ["_loss", "_traceable", "_without_autocast"],
 }
@@ -50,7 +52,7 @@ FURTHER = {
         "_poison",
         "_reduced",
     ],
-    ("jax", "dense.py"): ["_similarities", "_anchor_losses"],
+    ("jax", "dense.py"): ["temperature", "weight", "similarities", "losses"],
     ("tensorflow", "losses.py"): ["weighted_loss", "_unknown_views_checked", "_for_each_row"],
     ("tensorflow", "modules.py"): [
         "_refuse_other_backends",
@@ -178,7 +180,7 @@ def test_backend_has_the_reference_signature(backend: str, name: str) -> None:
     expected = signature(ROOT / "reference" / "losses.py", name)
     found = signature(ROOT / "backends" / backend / "losses.py", name)
     assert found[: len(expected)] == expected
-    assert found[len(expected) :] == FURTHER_PARAMETERS.get(backend, [])
+    assert found[len(expected) :] == FURTHER_PARAMETERS.get(backend, [BLOCK_SIZE])
 
 
 def test_there_are_three_backends() -> None:
@@ -207,6 +209,16 @@ def test_backends_define_the_same_functions_in_the_same_order(backend: str, name
     shared = [function for function in found if function in expected]
     assert [f for f in found if f not in expected] == FURTHER.get((backend, name), [])
     assert shared == [f for f in expected if f not in OWN_WAY.get((backend, name), [])]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tiled_form_has_the_same_face(backend: str) -> None:
+    # The loops over tiles are each framework's own; what `losses` calls is not.
+    path = ROOT / "backends" / backend / "blockwise.py"
+    expected = signature(ROOT / "backends" / "torch" / "blockwise.py", "anchor_losses")
+    assert signature(path, "anchor_losses")[: len(expected)] == expected
+    constants = {ast.unparse(n.targets[0]) for n in body(path) if isinstance(n, ast.Assign)}
+    assert {"THRESHOLD", "BLOCK_SIZE"} <= constants
 
 
 @pytest.mark.parametrize("name", MODULES)

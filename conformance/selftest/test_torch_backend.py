@@ -28,7 +28,8 @@ def rows() -> torch.Tensor:
 def test_a_module_shows_its_numbers_and_names_its_tensors() -> None:
     module = TCLLoss(temperature=nn.Parameter(torch.tensor(0.2)), k2=torch.tensor(2.0))
     assert repr(module) == (
-        "TCLLoss(temperature=Parameter, k1=5000.0, k2=Tensor, normalize=True, reduction='mean')"
+        "TCLLoss(temperature=Parameter, k1=5000.0, k2=Tensor, normalize=True, reduction='mean', "
+        "block_size=None)"
     )
 
 

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("spec", "reference", "backends", "conformance")
+ROOMS = ("spec", "reference", "backends", "conformance", "benchmarks")
 KINDS = (".py", ".md", ".json", ".toml", ".typed")
+
+
+def packaged() -> list[Path]:
+    """Return the files that belong in the wheel; results of measurements do not."""
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.suffix in KINDS]
+    return [path for path in paths if "results" not in path.relative_to(ROOT).parts]
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
-    files += [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.suffix in KINDS]
-    for path in files:
+    for path in [*files, *packaged()]:
         copy = source / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
@@ -32,8 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_every_file(wheel: Path) -> None:
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.suffix in KINDS]
-    assert found == {f"tuned_contrastive/{path.relative_to(ROOT)}" for path in paths}
+    assert found == {f"tuned_contrastive/{path.relative_to(ROOT)}" for path in packaged()}
 
 
 def test_wheel_judges_without_the_repository(wheel: Path, tmp_path: Path) -> None:

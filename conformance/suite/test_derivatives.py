@@ -1,4 +1,4 @@
-"""Learnable scalars, second derivatives and transforms (GRD-12 to GRD-14)."""
+"""Learnable scalars, second derivatives and transforms (GRD-12 to GRD-15)."""
 
 from typing import Any
 
@@ -97,6 +97,38 @@ def test_transform_gives_what_the_plain_call_gives(
     got, plain = implementation.transformed(transform, case)
     allowed = SECOND * np.abs(plain).max()
     accept(float(np.abs(got - plain).max() / allowed), f"transform {transform}")
+
+
+@pytest.mark.clause("GRD-15")
+@pytest.mark.needs(feature="transforms", dtype="float64", mode="tiles of 3")
+@pytest.mark.parametrize("given", PARAMETERS, ids=["unit-mean", "raw-sum", "unit-sum"])
+def test_transform_by_tiles_gives_what_the_plain_call_gives(
+    implementation: WithTransforms,
+    loss: str,
+    transform: str,
+    given: dict[str, Any],
+    accept: Accept,
+) -> None:
+    case = sample(loss, 7, 3, **given, **weights(loss)).case("float64", "tiles of 3")
+    got, plain = implementation.transformed(transform, case)
+    allowed = SECOND * np.abs(plain).max()
+    accept(float(np.abs(got - plain).max() / allowed), f"transform {transform}")
+
+
+@pytest.mark.clause("GRD-15")
+@pytest.mark.needs(feature="second-derivatives", dtype="float64", mode="tiles of 3")
+@pytest.mark.parametrize("given", PARAMETERS, ids=["unit-mean", "raw-sum", "unit-sum"])
+def test_hessian_vector_product_by_tiles(
+    implementation: WithSecondDerivatives, loss: str, given: dict[str, Any], accept: Accept
+) -> None:
+    call = sample(loss, 5, 3, **given, **weights(loss))
+    along = direction(call)
+    exact = hessian_vector_product(
+        loss, call.embeddings, call.labels, direction=along, **call.parameters
+    )
+    got = implementation.hessian_vector_product(call.case("float64", "tiles of 3"), along)
+    accept(relative(got, exact, "embeddings") / SECOND, "H v in the embeddings")
+    accept(relative(got, exact, "temperature") / SECOND, "H v in the temperature")
 
 
 def direction(call: Call) -> dict[str, Float64]:

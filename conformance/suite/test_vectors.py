@@ -47,7 +47,7 @@ def test_gradient_in_scalars(
     accept(share, f"the gradient in {quantity}")
 
 
-@pytest.mark.chosen(*COMPILED, "mixed", "module")
+@pytest.mark.chosen(*COMPILED, "mixed", "module", "tiles of 1", "one tile")
 @pytest.mark.judges("loss", "embeddings")
 def test_modes(
     implementation: Implementation,
@@ -63,9 +63,25 @@ def test_modes(
     accept(share, f"{quantity} in mode {mode}")
 
 
-@pytest.mark.chosen("jit", "graph", "xla", dtypes=("float32",))
+@pytest.mark.chosen("tiles of 3", dtypes=("float32",), every=True)
+@pytest.mark.judges("loss", "embeddings")
+def test_several_tiles(
+    implementation: Implementation,
+    vector: Vector,
+    dtype: str,
+    mode: str,
+    quantity: str,
+    accept: Accept,
+) -> None:
+    outcome = implementation.gradients(case_of(vector, dtype, mode=mode), vector.upstream)
+    got = getattr(outcome, quantity)
+    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
+    accept(share, f"{quantity} in mode {mode}")
+
+
+@pytest.mark.chosen("jit", "graph", "xla", "tiles of 3", dtypes=("float32",))
 @pytest.mark.judges("temperature", "k1", "k2")
-def test_gradient_in_scalars_in_compiled_modes(
+def test_gradient_in_scalars_in_modes(
     implementation: Implementation,
     vector: Vector,
     dtype: str,

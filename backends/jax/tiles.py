@@ -1,0 +1,370 @@
+"""The arithmetic of tiles: sums and gradient by pairs of row blocks (SUP-4 to SUP-7, TCL-1, GRD-1).
+
+Rows are sorted by label, so that positives are near the diagonal and a tile far from it needs no
+mask. Only tiles (i, j) with i <= j are visited: each serves its rows and its columns.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+LARGEST_EXPONENT = {"float32": 60.0, "float64": 600.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
+
+class Plan(NamedTuple):
+    """What is static in a compiled program, beside shapes and dtypes."""
+
+    size: int
+    """Rows of a block."""
+    unit: bool
+    """Whether norms are known to be 0 or 1."""
+    shifts: tuple[bool, ...]
+    """Whether exponents need a running maximum; both where only the values can tell."""
+    low: bool
+    """Whether there is a k1 term."""
+    apart: bool
+    """Whether positives and negatives are summed apart: where k2 is not the number 1."""
+    precision: Any
+
+
+class Inputs(NamedTuple):
+    """What the losses are a function of; k is factor * exp(offset), so that any k is in range."""
+
+    z: Array  # (N, D)
+    T: Array
+    factor1: Array
+    factor2: Array
+    offset1: Array
+    offset2: Array
+
+
+class Order(NamedTuple):
+    """The rows sorted by label; each field has the shape (N,)."""
+
+    order: Array
+    inverse: Array
+    first: Array
+    """Where the class of a sorted row begins, which also names the class."""
+    end: Array
+
+
+class Blocks(NamedTuple):
+    """Sorted rows in whole blocks; a pad is a zero row in a class of its own."""
+
+    z: Array  # (blocks, size, D)
+    first: Array  # (blocks, size)
+    place: Array  # (blocks, size), the number of the sorted row
+    gone: Array  # (blocks, size), -inf for a pad, else 0
+    share: Array  # (blocks, size), 1/|P(i)|, 0 without positives
+    reach: Array  # (blocks,), where blocks begin that share no class with this one
+
+
+class Rows(NamedTuple):
+    """What the gradient needs of each sorted row, in blocks."""
+
+    w: Array  # (blocks, size), upstream of l_i, 0 without positives and for a pad
+    log_d: Array  # (blocks, size)
+    turned: Array  # (blocks, D, size): XLA multiplies slowly by a transposed tile
+
+
+class Tile(NamedTuple):
+    """Which tile, and how much of its structure is known while tracing."""
+
+    i: Array
+    j: Array
+    diagonal: bool
+    masked: bool
+    shift: bool
+
+
+State = Any
+Visit = Callable[[Tile, State], State]
+
+
+@jax.jit
+def sorted_order(labels: Array) -> Order:
+    """Return the rows' order by label; rows of one class keep theirs."""
+    order = jnp.argsort(labels, stable=True)
+    ordered = labels[order]
+    first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
+    found = (order, jnp.argsort(order), first, end)
+    return Order(*(indices.astype("int32") for indices in found))
+
+
+def zero(value: Array) -> Array:
+    """Return 0, varying along the axes of `jax.shard_map` along which `value` does."""
+    return jnp.where(value.reshape(-1)[0] == 0, jnp.zeros((), "int8"), 0)
+
+
+@partial(jax.jit, static_argnames="plan")
+def losses(inputs: Inputs, order: Order, plan: Plan) -> tuple[Array, Array]:
+    """Return l_i (N,), and of the sorted rows log D and logarithms of two of its sums, (3, N)."""
+    blocks, n = _blocks(inputs.z, order, plan.size), len(inputs.z)
+    shape, dtype = blocks.gone.shape, inputs.z.dtype
+    counts = _counts(inputs, plan, shape[0])
+    lowest = jnp.where(counts[-1] > 0, np.finfo(dtype).min, 0) if plan.shifts[-1] else 0
+    zeros = jnp.zeros(shape, dtype) + zero(inputs.z).astype(dtype)
+    state: State = ([(zeros + lowest, zeros)] * (1 + plan.apart + plan.low), zeros)
+    for shift, count in zip(plan.shifts, counts, strict=True):
+        visit = partial(_add_sums, blocks, inputs.T.astype(dtype), plan)
+        state = _over_tiles(visit, blocks.reach, shift, count, state)
+    sums, mean = state
+    logs = [(top + jnp.log(total)).reshape(-1)[:n] for top, total in sums]
+    far, low = logs[0], logs[-1]
+    first, second = _log_weights(inputs)
+    terms = [far + second, logs[1]] if plan.apart else [far]
+    log_d = _log_sum([*terms, low + first] if plan.low else terms)
+    found = jnp.where(order.end - order.first > 1, log_d - mean.reshape(-1)[:n], 0)
+    return found[order.inverse], jnp.stack([log_d, far, low])
+
+
+@partial(jax.jit, static_argnames=("plan", "learnable"))
+def gradient(
+    inputs: Inputs, order: Order, saved: Array, upstream: Array, plan: Plan, learnable: bool
+) -> tuple[Array, ...]:
+    """Return the gradients in z, T (0 unless it is `learnable`) and the factors of k1 and k2."""
+    z, dtype = inputs.z, inputs.z.dtype
+    blocks, (n, d) = _blocks(z, order, plan.size), z.shape
+    log_d, far, low = saved
+    anchors = order.end - order.first > 1
+    w = jnp.where(anchors, upstream[order.order], 0)
+    # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
+    log_d = jnp.where(anchors, log_d, jnp.inf)
+    shape = blocks.gone.shape
+    rows = Rows(_padded(w, plan.size), _padded(log_d, plan.size), jnp.swapaxes(blocks.z, 1, 2))
+    scalars = (inputs.T.astype(dtype), *_log_weights(inputs))
+    visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
+    state = tuple(
+        jnp.zeros(size, dtype) + zero(z).astype(dtype)
+        for size in ((*shape, d), (shape[0], d, shape[1]), shape[1:])
+    )
+    for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
+        state = _over_tiles(visit, blocks.reach, shift, count, state)
+    by_rows, by_columns, in_T = state
+    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / scalars[0]
+    dT = -in_T.sum().astype(inputs.T.dtype) / inputs.T
+    factors = [
+        _weighted_sum(w, log_sum + offset - log_d)
+        for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
+    ]
+    return dz[order.inverse], dT, *factors
+
+
+def _blocks(z: Array, order: Order, size: int) -> Blocks:
+    n, last = len(z), len(z) - 1
+    number = -(-n // size)
+    pads = number * size - n
+    first = jnp.pad(order.first, (0, pads), constant_values=n).reshape(number, size)
+    gone = np.where(np.arange(number * size) < n, 0, -np.inf).reshape(number, size)
+    positives = order.end - order.first - 1
+    share = jnp.where(positives > 0, 1 / jnp.maximum(positives, 1).astype(z.dtype), 0)
+    ends = order.end[np.minimum(np.arange(1, number + 1) * size - 1, last)]
+    return Blocks(
+        _padded(z[order.order], size),
+        first,
+        jnp.arange(number * size, dtype="int32").reshape(number, size),
+        jnp.asarray(gone, z.dtype),
+        _padded(share, size),
+        (ends + (size - 1)) // size,
+    )
+
+
+def _padded(rows: Array, size: int) -> Array:
+    """Return rows, and zeros, as whole blocks."""
+    pads = -len(rows) % size
+    padded = jnp.pad(rows, [(0, pads)] + [(0, 0)] * (rows.ndim - 1))
+    return padded.reshape(-1, size, *rows.shape[1:])
+
+
+def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:
+    """Return how many block rows are visited with each of `plan.shifts`: all, or none."""
+    if len(plan.shifts) == 1:
+        return [number]
+    bound = jnp.ones((), inputs.z.dtype) if plan.unit else jnp.square(inputs.z).sum(1).max()
+    limit = LARGEST_EXPONENT[inputs.z.dtype.name]
+    # Written so that NaN is shifted. A loop of no turns: XLA runs a branch of lax.cond on one core.
+    fits = bound * jnp.maximum(1, 1 / inputs.T.astype(bound.dtype)) <= limit
+    return [
+        jnp.where(fits, 0, number) if shift else jnp.where(fits, number, 0) for shift in plan.shifts
+    ]
+
+
+def _log_weights(inputs: Inputs) -> tuple[Array, Array]:
+    return (
+        jnp.log(inputs.factor1) + inputs.offset1,
+        jnp.log(inputs.factor2) + inputs.offset2,
+    )
+
+
+def _log_sum(terms: list[Array]) -> Array:
+    """Return the logarithm of the sum of exp(terms), -inf without terms."""
+    stacked = jnp.stack(terms)
+    top = stacked.max(0)
+    top = jnp.where(top == -jnp.inf, 0, top)
+    return top + jnp.log(jnp.exp(stacked - top[None]).sum(0))
+
+
+def _weighted_sum(w: Array, exponents: Array) -> Array:
+    """Return sum_i w_i exp(exponents_i): infinite, with its sign, only where it has to be."""
+    top = jnp.where(w == 0, -jnp.inf, exponents).max()
+    top = jnp.where(top == -jnp.inf, 0, top)
+    total = jnp.where(w == 0, 0, w * jnp.exp(exponents - top)).sum()
+    root = jnp.exp(top / 2)
+    return jnp.where(total == 0, 0, total * root * root)
+
+
+def _over_tiles(visit: Visit, reach: Array, shift: bool, count: Any, state: State) -> State:
+    """Visit the tiles of the first `count` block rows, by how they are masked."""
+    number = len(reach)
+
+    def along(i: Array, state: State) -> State:
+        far = jnp.minimum(jnp.maximum(reach[i], i + 1), number)
+        state = visit(Tile(i, i, True, True, shift), state)
+        if number == 1:  # XLA would lift the products out of loops of no turns
+            return state
+        for start, stop, masked in ((i + 1, far, True), (far, number, False)):
+            tile = partial(Tile, i, diagonal=False, masked=masked, shift=shift)
+            state = lax.fori_loop(start, stop, lambda j, state, t=tile: visit(t(j), state), state)
+        return state
+
+    return lax.fori_loop(0, count, along, state)
+
+
+def _products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Array, Array]:
+    """Return s_ij and s_ij/T, of which XLA drops what is not used."""
+    rows, columns = blocks.z[tile.i], blocks.z[tile.j]
+    # In range, the rows are divided, not the products, which are more.
+    dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
+    found = dot(rows, columns) if tile.shift else dot(rows / T, columns)
+    if tile.diagonal:  # NUM-10: the product of a row with itself may overflow
+        found = jnp.where(_equal(blocks.place, tile), 0, found)
+    return (found, found / T) if tile.shift else (found * T, found)
+
+
+def _equal(values: Array, tile: Tile) -> Array:
+    """Return where a row of the tile and a column have the same value."""
+    # Not jnp.eye for the diagonal: XLA keeps it as a mask, which it reads more slowly.
+    return values[tile.i][:, None] == values[tile.j][None, :]
+
+
+def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) -> State:
+    """Add a tile's terms to the sums of its rows and, off the diagonal, of its columns."""
+    i, j = tile.i, tile.j
+    s, t = _products(blocks, tile, T, plan.precision)
+    kept = t + blocks.gone[j][None, :]
+    same = _equal(blocks.first, tile)
+    positives = same & ~_equal(blocks.place, tile) if tile.diagonal else same
+    others = jnp.where(same, -jnp.inf, kept) if plan.apart else kept
+    if tile.diagonal and not plan.apart:
+        others = jnp.where(_equal(blocks.place, tile), -jnp.inf, kept)
+    groups = [others if tile.masked else kept]
+    if tile.masked:
+        groups += [jnp.where(positives, kept, -jnp.inf)] if plan.apart else []
+        groups += [jnp.where(positives, -s, -jnp.inf)] if plan.low else []
+    sums, mean = state
+    added = [_added(sum_, group, tile) for sum_, group in zip(sums, groups, strict=False)]
+    sums = [*added, *sums[len(added) :]]
+    if tile.masked:
+        # Divided before the sum, which would overflow where the mean does not.
+        shares = jnp.where(positives, t * blocks.share[i][:, None], 0)
+        for index, axis in _sides(tile):
+            mean = _put(mean, index, mean[index] + shares.sum(axis))
+    return sums, mean
+
+
+def _sides(tile: Tile) -> Iterator[tuple[Array, int]]:
+    """Give the rows and, off the diagonal, the columns of a tile, with the axis to sum over."""
+    yield tile.i, 1
+    if not tile.diagonal:
+        yield tile.j, 0
+
+
+def _added(sums: tuple[Array, Array], exponents: Array, tile: Tile) -> tuple[Array, Array]:
+    """Add exp(exponents) to sums that are kept as exp(top) total."""
+    tops, totals = sums
+    for index, axis in _sides(tile):
+        if not tile.shift:
+            totals = _put(totals, index, totals[index] + jnp.exp(exponents).sum(axis))
+            continue
+        top = jnp.maximum(tops[index], exponents.max(axis))
+        terms = jnp.exp(exponents - jnp.expand_dims(top, axis))
+        total = totals[index] * jnp.exp(tops[index] - top) + terms.sum(axis)
+        tops, totals = _put(tops, index, top), _put(totals, index, total)
+    return tops, totals
+
+
+def _add_gradient(
+    blocks: Blocks,
+    rows: Rows,
+    scalars: tuple[Array, Array, Array],
+    plan: Plan,
+    learnable: bool,
+    tile: Tile,
+    state: State,
+) -> State:
+    """Add what a tile's pairs give to the gradients of its rows and of its columns, and in T."""
+    by_rows, by_columns, in_T = state
+    i, j = tile.i, tile.j
+    s, t = _products(blocks, tile, scalars[0], plan.precision)
+    weights, low = _pair_weights(blocks, rows, scalars, plan, tile, s, t)
+    if learnable:
+        once = 0.5 if tile.diagonal else 1  # where each pair is met twice
+        in_T = in_T + once * (t * weights).sum(0)
+    weights = weights if low is None else weights - low
+    dot = partial(jnp.matmul, precision=plan.precision)
+    by_rows = _put(by_rows, i, by_rows[i] + dot(weights, blocks.z[j]))
+    if not tile.diagonal:
+        by_columns = _put(by_columns, j, by_columns[j] + dot(rows.turned[i], weights))
+    return by_rows, by_columns, in_T
+
+
+def _pair_weights(
+    blocks: Blocks,
+    rows: Rows,
+    scalars: tuple[Array, Array, Array],
+    plan: Plan,
+    tile: Tile,
+    s: Array,
+    t: Array,
+) -> tuple[Array, Array | None]:
+    """Return T dL/ds_ij, both directions of the pair together: of s/T, and of -s or None."""
+    T, first, second = scalars
+    i, j = tile.i, tile.j
+    w, log_d = (rows.w[i], rows.w[j]), (rows.log_d[i], rows.log_d[j])
+
+    def shares(exponents: Array, offset: Array | float) -> Array:
+        if tile.shift:
+            given = exponents + offset
+            by_row = w[0][:, None] * jnp.exp(given - log_d[0][:, None])
+            return by_row + w[1][None, :] * jnp.exp(given - log_d[1][None, :])
+        by_row, by_column = (a * jnp.exp(offset - b) for a, b in zip(w, log_d, strict=True))
+        return jnp.exp(exponents) * _pairs(by_row, by_column)
+
+    found = shares(t, second if plan.apart else 0)
+    if not tile.masked:
+        return found, None
+    positives = _equal(blocks.first, tile)
+    pull = _pairs(w[0] * blocks.share[i], w[1] * blocks.share[j])
+    if plan.apart:
+        found = jnp.where(positives, shares(t, 0), found)
+    found = found - jnp.where(positives, pull, 0)
+    low = T * jnp.where(positives, shares(-s, first), 0) if plan.low else None
+    if tile.diagonal:
+        itself = _equal(blocks.place, tile)
+        return jnp.where(itself, 0, found), None if low is None else jnp.where(itself, 0, low)
+    return found, low
+
+
+def _pairs(rows: Array, columns: Array) -> Array:
+    return rows[:, None] + columns[None, :]
+
+
+def _put(array: Array, index: Array, value: Array) -> Array:
+    put: Array = lax.dynamic_update_index_in_dim(array, value, index, 0)
+    return put

@@ -1,0 +1,251 @@
+"""The formula by tiles, in memory that grows with N: what `dense` gives, and its derivatives.
+
+To `torch.compile` the sums over the tiles and their gradient are two opaque operators, to autograd
+and `torch.func` two functions. What tiles have no formula for, second derivatives and forward mode,
+`dense` gives.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from tuned_contrastive.backends.torch import dense, tiles
+from tuned_contrastive.backends.torch.tiles import Scalar, Scalars
+
+THRESHOLD = 512
+"""From this number of rows on, tiles are no slower than all pairs at once (PRF-2)."""
+
+BLOCK_SIZE = {"cpu": 512}
+"""Rows of a tile: one that stays in the cache of a CPU; several thousand keep a GPU busy."""
+
+
+def anchor_losses(
+    z: Tensor,
+    labels: Tensor,
+    T: Scalar,
+    k1: Scalar,
+    k2: Scalar,
+    normalize: bool,
+    block_size: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Return what `dense.anchor_losses` does, by tiles of `block_size` rows (None: automatic).
+
+    `normalize` tells that every row has norm 1 or 0.
+    """
+    tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
+    numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
+    block = block_size or BLOCK_SIZE.get(z.device.type, 4096)
+    losses: Any = _losses if torch.compiler.is_compiling() else _Losses.apply
+    found: tuple[Tensor, ...] = losses(z, labels, *tensors, numbers, normalize, block)
+    return found[0], found[1]
+
+
+def _scalars(
+    T: Tensor | None, k1: Tensor | None, k2: Tensor | None, numbers: list[float]
+) -> Scalars:
+    """Return T, k1 and k2, which an operator takes as tensors or, where those are None, numbers."""
+    return (
+        numbers[0] if T is None else T,
+        numbers[1] if k1 is None else k1,
+        numbers[2] if k2 is None else k2,
+    )
+
+
+@torch.library.custom_op("tuned_contrastive::losses", mutates_args=())
+def _losses(
+    z: Tensor,
+    labels: Tensor,
+    T: Tensor | None,
+    k1: Tensor | None,
+    k2: Tensor | None,
+    numbers: list[float],
+    normalize: bool,
+    block: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return l_i (N,), who is an anchor (N,), and what `tiles.row_sums` keeps for the gradient."""
+    scalars = _scalars(T, k1, k2, numbers)
+    rows = tiles.arrange_rows(z, labels, scalars, normalize, block)
+    losses, sums, kept = tiles.row_sums(rows, scalars)
+    return rows.restore(losses), rows.restore(rows.sizes > 0), rows.restore(sums), kept
+
+
+@torch.library.custom_op("tuned_contrastive::gradients", mutates_args=())
+def _gradients(
+    upstream: Tensor,
+    sums: Tensor,
+    kept: Tensor,
+    z: Tensor,
+    labels: Tensor,
+    T: Tensor | None,
+    k1: Tensor | None,
+    k2: Tensor | None,
+    numbers: list[float],
+    normalize: bool,
+    block: int,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients in z (N, D) and in T, k1 and k2 (3,), given those in l_i."""
+    scalars = _scalars(T, k1, k2, numbers)
+    rows = tiles.arrange_rows(z, labels, scalars, normalize, block)
+    arriving = rows.arrange(upstream), rows.arrange(sums)
+    dz, found = tiles.gradients(*arriving, kept, rows, scalars)
+    return rows.restore(dz), found
+
+
+@_losses.register_fake
+def _(z: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    N, block = z.shape[0], rest[-1]  # len would fix N for `torch.compile`
+    kept = N if block >= N else 0
+    anchors = labels.new_empty(N, dtype=torch.bool)
+    return z.new_empty(N), anchors, z.new_empty(N, 3), z.new_empty(kept, kept)
+
+
+@_gradients.register_fake
+def _(upstream: Tensor, sums: Tensor, kept: Tensor, z: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(z, memory_format=torch.contiguous_format), z.new_empty(3)
+
+
+class _Dense:
+    """The losses by `dense`, and their gradients, as functions of the tensors among the arguments.
+
+    They give the derivatives that tiles have no formula for. A number is no variable.
+    """
+
+    def __init__(self, z: Tensor, labels: Tensor, *rest: Any) -> None:
+        *scalars, self._numbers = rest
+        self._labels = labels
+        self._places = [place for place, value in enumerate(scalars) if value is not None]
+        self.variables = (z, *self.pick(scalars))
+
+    def pick(self, values: Any) -> tuple[Tensor, ...]:
+        """Return what belongs to the tensors among T, k1 and k2."""
+        return tuple(values[place] for place in self._places)
+
+    def spread(self, values: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        """Return the inverse of `pick`, with None for a number."""
+        found: list[Tensor | None] = [None, None, None]
+        for place, value in zip(self._places, values, strict=True):
+            found[place] = value
+        return tuple(found)
+
+    def losses(self, z: Tensor, *scalars: Tensor) -> Tensor:
+        """Return l_i, (N,)."""
+        T, k1, k2 = (
+            n if t is None else t for t, n in zip(self.spread(scalars), self._numbers, strict=True)
+        )
+        return dense.anchor_losses(z, self._labels, T, k1, k2)[0]
+
+    def gradients(self, upstream: Tensor, *variables: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients in z and, as `_gradients` does, in T, k1 and k2 together, (3,)."""
+        dz, *rest = torch.func.vjp(self.losses, *variables)[1](upstream)
+        nothing = dz.new_zeros(())
+        found = [nothing if g is None else g.to(dz.dtype) for g in self.spread(rest)]
+        return dz, torch.stack(found)
+
+
+def _along(function: Callable[..., Any], variables: Any, tangents: Any) -> Any:
+    """Return the derivative of `function` along `tangents`, as the transpose of its transpose.
+
+    Forward mode itself cannot be entered from within forward mode.
+    """
+    outputs, pull = torch.func.vjp(function, *variables)[:2]
+    zeros = tree_map(torch.zeros_like, outputs)
+    return torch.func.vjp(pull, zeros)[1](tangents)[0]
+
+
+def _or_zeros(tangents: Any, variables: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    pairs = zip(tangents, variables, strict=True)
+    return tuple(torch.zeros_like(v) if t is None else t for t, v in pairs)
+
+
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule of `torch.vmap`: each sample has its own order of rows."""
+
+    def mapped(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
+        samples = [
+            function(
+                *(
+                    value.select(dim, sample) if isinstance(dim, int) else value
+                    for value, dim in zip(arguments, in_dims, strict=True)
+                )
+            )
+            for sample in range(info.batch_size)
+        ]
+        outputs = tuple(torch.stack(parts) for parts in zip(*samples, strict=True))
+        return outputs, (0,) * len(outputs)
+
+    return mapped
+
+
+class _Losses(torch.autograd.Function):
+    """`_losses` with its derivatives, as autograd and `torch.func` take them."""
+
+    forward = staticmethod(_losses)
+    vmap = staticmethod(_one_by_one(lambda *arguments: _Losses.apply(*arguments)))  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Save what `_gradients` is called with, but for the arriving gradient."""
+        *tensors, ctx.numbers, ctx.normalize, ctx.block = inputs
+        _, *rest = output
+        ctx.mark_non_differentiable(*rest)
+        ctx.save_for_backward(*rest[1:], *tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        """Return the gradients, by tiles."""
+        sums, kept, z, labels, *scalars = ctx.saved_tensors
+        rest = (ctx.numbers, ctx.normalize, ctx.block)
+        gradients: Any = _Gradients.apply
+        dz, found = gradients(upstream, sums, kept, z, labels, *scalars, *rest)
+        pairs = zip(scalars, found, strict=True)
+        of_scalars = (None if value is None else g.to(value.dtype) for value, g in pairs)
+        return dz, None, *of_scalars, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
+        """Return the derivative along a direction, through `dense`."""
+        form = _Dense(*ctx.saved_tensors, ctx.numbers)
+        dz, _, *scalars, _, _, _ = tangents
+        along = _or_zeros((dz, *form.pick(scalars)), form.variables)
+        return _along(form.losses, form.variables, along), None, None, None
+
+
+class _Gradients(torch.autograd.Function):
+    """`_gradients` with its derivatives, both through `dense`."""
+
+    forward = staticmethod(_gradients)
+    vmap = staticmethod(_one_by_one(lambda *arguments: _Gradients.apply(*arguments)))  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Save all but the sums and the tiles, which follow from the rest."""
+        upstream, _, _, *tensors, ctx.numbers, _, _ = inputs
+        ctx.save_for_backward(upstream, *tensors)
+        ctx.save_for_forward(upstream, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the second derivatives."""
+        upstream, *tensors = ctx.saved_tensors
+        form = _Dense(*tensors, ctx.numbers)
+        pull = torch.func.vjp(form.gradients, upstream, *form.variables)[1]
+        of_upstream, dz, *scalars = pull(arriving)
+        return of_upstream, None, None, dz, None, *form.spread(scalars), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
+        """Return the derivatives along a direction."""
+        upstream, *tensors = ctx.saved_tensors
+        form = _Dense(*tensors, ctx.numbers)
+        of_upstream, _, _, dz, _, *scalars, _, _, _ = tangents
+        variables = (upstream, *form.variables)
+        along = _or_zeros((of_upstream, dz, *form.pick(scalars)), variables)
+        found: tuple[Tensor, Tensor] = _along(form.gradients, variables, along)
+        return found
+
+
+_losses.register_autograd(_Losses.backward, setup_context=_Losses.setup_context)

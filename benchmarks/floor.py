@@ -1,0 +1,71 @@
+"""The floor: the least time for value and gradient, from rates measured in the same run.
+
+4 N^2 D flops at the rate of the framework's own 4096-cubed float32 product, and N^2 exponentials
+at its own rate on a block that stays in cache. Nothing that holds every pair once is faster.
+"""
+
+import time
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from tuned_contrastive.benchmarks.frameworks import Framework, Step
+
+SIDE = 4096
+"""Of the product whose rate is taken; a quick run, which judges nothing, takes a smaller one."""
+
+
+@dataclass
+class Floor:
+    """The two rates of a framework, and every sample of them."""
+
+    product: Step
+    exponents: Step
+    exponentials: int
+    """How many one call of `exponents` computes."""
+    side: int = SIDE
+    product_seconds: list[float] = field(default_factory=list)
+    exponents_seconds: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, framework: Framework, side: int = SIDE, samples: int = 3) -> "Floor":
+        """Warm up, then take some samples."""
+        found = cls(*framework.floor_steps(side), side)
+        found.product()
+        found.exponents()
+        for _ in range(samples):
+            found.sample()
+        return found
+
+    def sample(self) -> None:
+        """Time each once more."""
+        self.product_seconds.append(timed(self.product))
+        self.exponents_seconds.append(timed(self.exponents))
+
+    def afresh(self) -> "Floor":
+        """Return the same without its samples."""
+        return Floor(self.product, self.exponents, self.exponentials, self.side)
+
+    def as_json(self, N: int, D: int) -> dict[str, Any]:
+        """Return the floor of a size, and the rates it comes from."""
+        flops = 2 * self.side**3 / median(self.product_seconds)
+        per_exponential = median(self.exponents_seconds) / self.exponentials
+        return {
+            "seconds": floor_seconds(N, D, flops, per_exponential),
+            "flops_per_second": flops,
+            "seconds_per_exponential": per_exponential,
+            "side": self.side,
+            "samples": len(self.product_seconds),
+        }
+
+
+def floor_seconds(N: int, D: int, flops: float, per_exponential: float) -> float:
+    """Return 4 N^2 D flops and N^2 exponentials in seconds."""
+    return 4 * N * N * D / flops + N * N * per_exponential
+
+
+def timed(step: Step) -> float:
+    """Return the seconds of one call."""
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began

@@ -1,0 +1,94 @@
+"""What a benchmark needs of a framework; each module makes its own, under the same names."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuned_contrastive.benchmarks.cases import Batch, Case
+
+OURS = "ours"
+OURS_XLA = "ours, XLA"
+OURS_COMPILED = "ours, torch.compile"
+OURS_DENSE = "ours, block_size=0"
+OURS_BASE = "ours, base case"
+"""Ours on the base case's input, in the run of a variant: whether there is a cliff."""
+
+LEAN = "lean dense"
+LEAN_XLA = "lean dense, XLA"
+LEAN_COMPILED = "lean dense, torch.compile"
+SUPCONTRAST = "dense as in SupContrast"
+RELEASED = "dense as in the released TCL"
+PML = "pytorch-metric-learning"
+OPTAX = "optax ntxent"
+
+Step = Callable[[], Any]
+"""One value and gradient; returns when both are there."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One implementation of a case's loss."""
+
+    name: str
+    loss: Callable[..., Any]
+    """Called as loss(embeddings, labels, **parameters)."""
+    copies: float = 0.0
+    """How many N x N arrays of float32 it holds at its peak, as measured; 0: not dense."""
+    mode: str = "eager"
+    is_ours: bool = False
+
+    def bytes_for(self, N: int) -> float:
+        """Return what it will hold beside O(N D)."""
+        return self.copies * 4.0 * N * N
+
+
+class Framework(Protocol):
+    """Runs candidates on one device of one framework."""
+
+    name: str
+
+    def candidates(self, case: Case) -> list[Candidate]:
+        """Return what can compute the case's loss, ours first."""
+
+    def rival(self, name: str, loss: Callable[..., Any]) -> Candidate:
+        """Return a user's callable (embeddings, labels) -> loss as a candidate."""
+
+    def step(self, candidate: Candidate, case: Case, batch: Batch) -> Step:
+        """Return a call of value and gradient on that input, not yet compiled."""
+
+    def numbers(self, found: Any, case: Case) -> dict[str, NDArray[np.float64]]:
+        """Return a step's result by name: ``loss`` and its gradients."""
+
+    def floor_steps(self, side: int) -> tuple[Step, Step, int]:
+        """Return a (side, side) product, exponentials in cache, and how many those are."""
+
+    def compiled_step(
+        self, candidate: Candidate, case: Case, batch: Batch
+    ) -> tuple[Step, int | None]:
+        """Return a step compiled already, and the compiler's own figure for its memory if any."""
+
+
+def load(name: str, threads: int, device: str = "cpu") -> Framework:
+    """Import a framework and return its runner."""
+    module = importlib.import_module(f"tuned_contrastive.benchmarks.frameworks.{name}")
+    found: Framework = module.make(threads, device)
+    return found
+
+
+def with_block_size(loss: Callable[..., Any], size: int) -> Callable[..., Any] | None:
+    """Return our loss with a block_size, 0 for dense; None where it has no such keyword."""
+    if "block_size" not in inspect.signature(loss).parameters:
+        return None
+    return lambda *arguments, **given: loss(*arguments, block_size=size, **given)
+
+
+def shaped(candidate: Candidate, case: Case, batch: Batch) -> tuple[NDArray[Any], Any]:
+    """Return embeddings and labels as a candidate takes them: only ours takes views."""
+    if case.views and candidate.is_ours:
+        return batch.embeddings.reshape(case.N // 2, 2, case.D), None
+    return batch.embeddings, batch.labels

@@ -1,0 +1,97 @@
+"""Starts workers, hears their answers, and goes on where one of them broke down."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tuned_contrastive.benchmarks.cases import Case
+
+Answer = dict[str, Any]
+WORKER = [sys.executable, "-m", "tuned_contrastive.benchmarks.worker"]
+MOST_BREAKDOWNS = 8
+
+
+class UsageError(Exception):
+    """What was asked for cannot be measured; nothing has been."""
+
+
+def ask(request: Answer, hear: Callable[[Answer], None], seconds: float | None = None) -> str:
+    """Run one worker on a request; return why it broke down, or nothing."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        worker = subprocess.Popen(
+            WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+            env=_environment(),
+        )  # fmt: skip
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(json.dumps(request))
+            worker.stdin.close()
+            for line in worker.stdout:
+                answer = json.loads(line)
+                if "usage" in answer:
+                    raise UsageError(answer["usage"])
+                hear(answer)
+            code = worker.wait(seconds)
+        finally:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+        said.seek(0)
+        return "" if code == 0 else _breakdown(code, said.read())
+
+
+def ask_in_order(
+    request: Answer, cases: Sequence[Case], hear: Callable[[int, Answer], None]
+) -> None:
+    """Have every case measured; a candidate that ends its process is excused from its case.
+
+    `hear` gets the number of a case and its measurement, or the begun candidate's name.
+    """
+    excused: list[tuple[int, str, str]] = []
+    done = 0
+    for _ in range(MOST_BREAKDOWNS):
+        begun: list[Any] = []
+        start = done
+
+        def each(answer: Answer, start: int = start, begun: list[Any] = begun) -> None:
+            nonlocal done
+            if "begun" in answer:
+                begun[:] = answer["begun"]
+                hear(start + begun[0], answer)
+            else:
+                done = start + answer["number"] + 1
+                begun.clear()
+                hear(start + answer["number"], answer)
+
+        rest = [case.as_json() | {"rivals": case.rivals} for case in cases[start:]]
+        left = [(at - start, name, why) for at, name, why in excused if at >= start]
+        why = ask(request | {"cases": rest, "excused": left}, each)
+        if not why:
+            return
+        if not begun:
+            raise RuntimeError(f"the worker of {request['framework']} broke down: {why}")
+        excused.append((start + begun[0], begun[1], why))
+    raise RuntimeError(f"the worker of {request['framework']} broke down too often: {why}")
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a worker: no cache of compiled programs, whose time is measured."""
+    kept = {name: value for name, value in os.environ.items() if "COMPILATION_CACHE" not in name}
+    quiet = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": kept.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+    }
+    return {**kept, **quiet, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def _breakdown(code: int, said: str) -> str:
+    lines = said.strip().splitlines() or ["it said nothing"]
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    telling = [line for line in lines if "alloc" in line] or lines[-1:]
+    return f"its process {how}: {telling[-1][:160]}"

@@ -1,0 +1,199 @@
+"""Markdown tables from results: figures, targets met or missed, fitted exponents."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tuned_contrastive.benchmarks import frameworks as names
+from tuned_contrastive.benchmarks import targets
+
+Document = Mapping[str, Any]
+FIT_FROM = 4096
+"""Below it, what does not grow with N counts too much."""
+
+
+def document(found: Document) -> str:
+    """Return all tables of one result."""
+    parts = [origin(found)]
+    if found["what"] == "speed":
+        parts += [_speed_table(*group) for group in _groups(found)]
+        parts.append(targets_table(found, None))
+    else:
+        parts += [_memory_table(*group) for group in _groups(found)]
+        parts.append(targets_table(None, found))
+    parts.append(exponents(found))
+    return "\n".join(part for part in parts if part)
+
+
+def origin(found: Document) -> str:
+    """Return one sentence on machine, versions and date."""
+    where = found["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    kind = ("quick, " if found["quick"] else "") + ("partial, " if found["partial"] else "")
+    return (
+        f"{found['what'].capitalize()}, {kind}{where['date']}, {where['cpu']}, {where['cores']} "
+        f"cores, {where['threads']} threads, {where['memory_gib']} GiB, Python {where['python']}, "
+        f"{versions}.\n"
+    )
+
+
+def targets_table(speed: Document | None, memory: Document | None) -> str:
+    """Return the table of targets with a mark for each, and those beside the table."""
+    sizes = sorted({N for target in targets.TARGETS for N in target.goals})
+    rows = []
+    for target in targets.TARGETS:
+        of = targets.verdicts(target, speed, memory)
+        if any(each.mark != "not measured" for each in of.values()):
+            cells = [_cell(target.goals.get(N), of.get(N)) for N in sizes]
+            rows.append([target.title, *cells])
+    further: dict[str, dict[int, targets.Verdict]] = {}
+    for title, N, verdict in targets.further(speed):
+        further.setdefault(title, {})[N] = verdict
+    for title, by_size in further.items():
+        goal = targets.DENSE_OVER_LEAN if "lean" in title else targets.NO_CLIFF
+        rows.append([title, *(_cell((goal, None), by_size.get(N)) for N in sizes)])
+    if not rows:
+        return ""
+    return table(["target: found, mark (must, stretch)", *(f"N = {N}" for N in sizes)], rows)
+
+
+def exponents(found: Document) -> str:
+    """Return the exponents of cost over N that fit our base cases."""
+    said = []
+    for framework, loss, variant, measured in _groups(found):
+        if variant != "base":
+            continue
+        points = [(each["N"], value) for each in measured if (value := _ours(found, each))]
+        points = [point for point in points if point[0] >= FIT_FROM]
+        if len(points) > 1:
+            told = f"{framework} {targets.LOSS_NAMES[loss]} N^{fitted_exponent(points):.2f}"
+            said.append(f"{told} ({points[0][0]} to {points[-1][0]})")
+    what = "time" if found["what"] == "speed" else "memory"
+    return f"Fitted growth of our {what}: {', '.join(said)}.\n" if said else ""
+
+
+def fitted_exponent(points: Sequence[tuple[int, float]]) -> float:
+    """Return the slope of the least-squares line through the logarithms."""
+    x, y = ([math.log(point[axis]) for point in points] for axis in (0, 1))
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    over = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return over / sum((a - mean_x) ** 2 for a in x)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def duration(seconds: float) -> str:
+    """Return three digits of a time in the unit that suits it."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def summary(speed: Document) -> str:
+    """Return the README's table: our time, and times faster than the fastest rival."""
+    base = [each for each in speed["measurements"] if each["variant"] == "base"]
+    sizes = sorted({each["N"] for each in base})
+    rows = []
+    for framework, loss, variant, measured in _groups(speed):
+        if variant == "base":
+            by_size = {each["N"]: _faster(each) for each in measured}
+            title = f"{framework} {targets.LOSS_NAMES[loss]}"
+            rows.append([title, *(by_size.get(N, "–") for N in sizes)])
+    return table(["value and gradient", *(f"N = {N}" for N in sizes)], rows)
+
+
+def _faster(measured: Document) -> str:
+    ours = targets.median_of(measured, names.OURS)
+    if ours is None:
+        return "–"
+    rivals = [
+        each["median"]
+        for each in measured["candidates"]
+        if each["status"] == "timed" and not each["name"].startswith("ours")
+    ]
+    faster = f"{min(rivals) / ours:.2g}x" if rivals else "no rival runs"
+    return f"{duration(ours)}, {faster}"
+
+
+def _speed_table(framework: str, loss: str, variant: str, measured: Sequence[Document]) -> str:
+    rows = []
+    for each in measured:
+        ours = targets.median_of(each, names.OURS)
+        timed = [c["median"] for c in each["candidates"]
+                 if c["status"] == "timed" and not c["name"].startswith("ours")]  # fmt: skip
+        rows.append(
+            [str(each["N"]), "floor", duration(each["floor"]["seconds"]), *["", "", "", ""]]
+        )
+        for candidate in each["candidates"]:
+            rows.append([str(each["N"]), *_candidate(candidate, each, ours, timed)])
+    head = [
+        "N",
+        "",
+        "median",
+        "quartiles",
+        "over the floor",
+        "over the fastest rival",
+        "first call",
+    ]
+    title = f"### {framework}, {targets.LOSS_NAMES[loss]}, {variant}\n\n"
+    return title + table(head, rows)
+
+
+def _candidate(
+    candidate: Document, measured: Document, ours: float | None, rivals: Sequence[float]
+) -> list[str]:
+    if candidate["status"] != "timed":
+        told = f"not timed, {candidate['status']}: {candidate['reason']}".replace("|", "/")
+        return [candidate["name"], told, "", "", "", ""]
+    seconds = candidate["median"]
+    low, high = candidate["quartiles"]
+    return [
+        candidate["name"],
+        duration(seconds),
+        f"{duration(low)} to {duration(high)}",
+        f"{seconds / measured['floor']['seconds']:.3g}",
+        f"{seconds / min(rivals):.3g}" if rivals else "",
+        duration(candidate["first_call"]),
+    ]
+
+
+def _memory_table(framework: str, loss: str, variant: str, measured: Sequence[Document]) -> str:
+    rows = []
+    for each in measured:
+        if each["status"] == "measured":
+            compiled = each["compiled_bytes"]
+            cells = [f"{each['bytes'] / 2**20:.4g}"]
+            cells.append("" if compiled is None else f"{compiled / 2**20:.4g}")
+        else:
+            cells = [f"{each['status']}: {each['reason']}".replace("|", "/"), ""]
+        rows.append([str(each["N"]), each["name"], *cells])
+    title = f"### {framework}, {targets.LOSS_NAMES[loss]}, {variant}: growth of peak memory\n\n"
+    return title + table(["N", "", "MiB", "compiler's own figure, MiB"], rows)
+
+
+def _groups(found: Document) -> Iterator[tuple[str, str, str, list[Document]]]:
+    """Yield the measurements of each framework, loss and variant, as they were taken."""
+    groups: dict[tuple[str, str, str], list[Document]] = {}
+    for each in found["measurements"]:
+        key = (each["framework"], each["loss"], each["variant"])
+        groups.setdefault(key, []).append(each)
+    for (framework, loss, variant), measured in groups.items():
+        yield framework, loss, variant, measured
+
+
+def _ours(found: Document, measured: Document) -> float | None:
+    if found["what"] == "speed":
+        return targets.median_of(measured, names.OURS)
+    is_ours = measured["name"] == names.OURS and measured["status"] == "measured"
+    return float(measured["bytes"]) if is_ours and measured["bytes"] else None
+
+
+def _cell(goal: tuple[float, float | None] | None, verdict: targets.Verdict | None) -> str:
+    if goal is None or verdict is None:
+        return ""
+    must, stretch = goal
+    if not must or verdict.mark == "not measured":
+        return verdict.told
+    return f"{verdict.told} ({must:g}{'' if stretch is None else f', {stretch:g}'})"

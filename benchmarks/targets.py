@@ -1,0 +1,169 @@
+"""The targets, as data, and whether results meet them; nothing here was measured."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tuned_contrastive.benchmarks import frameworks as names
+
+Document = Mapping[str, Any]
+Goals = Mapping[int, tuple[float, float | None]]
+"""By N: what must be, and the stretch."""
+
+LEAN = (names.LEAN, names.LEAN_XLA)
+"""TensorFlow's is the better of graph and XLA."""
+
+FASTER_THAN_LEAN: Goals = {256: (0.9, None), 1024: (1.2, None), 4096: (2, 3), 16384: (2, 3)}
+OVER_THE_FLOOR: Goals = {4096: (2, 1.6), 16384: (1.5, 1.2), 65536: (1.5, 1.2)}
+GROWTH: Goals = {4096: (64, None), 16384: (150, None), 65536: (400, None)}
+NO_CLIFF = 2.0
+DENSE_OVER_LEAN = 1.1
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the table, for one framework and loss."""
+
+    told: str
+    framework: str
+    loss: str
+    measure: str
+    """"faster" (times, more is better), "floor" (times) or "growth" (MiB)."""
+    goals: Goals
+    rivals: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        return f"{self.framework} {LOSS_NAMES[self.loss]}: {self.told}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found, and whether it meets the target."""
+
+    value: float | None
+    mark: str
+    """"stretch", "met", "missed", "runs" or "not measured"."""
+
+    @property
+    def told(self) -> str:
+        """The verdict in a cell of a table."""
+        if self.value is None:
+            return "–" if self.mark == "not measured" else self.mark
+        mark = f"**{self.mark}**" if self.mark == "missed" else self.mark
+        return f"{self.value:.3g} {mark}"
+
+
+LOSS_NAMES = {"supcon": "SupCon", "tcl": "TCL"}
+TARGETS = (
+    Target(
+        "times faster than the fastest of pytorch-metric-learning and SupContrast's formula",
+        "torch", "supcon", "faster",
+        {256: (1, 2), 1024: (2, 3), 4096: (8, 11), 16384: (9, 11), 65536: (0, None)},
+        (names.PML, names.SUPCONTRAST),
+    ),
+    Target(
+        "times faster than the authors' dense formula",
+        "torch", "tcl", "faster",
+        {256: (1, 2), 1024: (2, 4), 4096: (12, 16), 16384: (18, 28), 65536: (0, None)},
+        (names.RELEASED,),
+    ),
+    *(Target("time over the floor", "torch", loss, "floor", OVER_THE_FLOOR)
+      for loss in LOSS_NAMES),
+    *(Target("times faster than the lean dense formula", framework, loss, "faster",
+             {**FASTER_THAN_LEAN, 65536: (0, None)}, LEAN)
+      for framework in ("jax", "tensorflow") for loss in LOSS_NAMES),
+    *(Target("growth of peak memory, MiB", framework, loss, "growth", GROWTH)
+      for framework in ("torch", "jax", "tensorflow") for loss in LOSS_NAMES),
+)  # fmt: skip
+
+
+def verdicts(target: Target, speed: Document | None, memory: Document | None) -> dict[int, Verdict]:
+    """Return the verdict for each N of a target."""
+    found = {}
+    for N, (must, stretch) in target.goals.items():
+        if target.measure == "growth":
+            value, told = _growth(target, N, memory), ""
+        else:
+            value, told = _time(target, N, speed)
+        if value is None:
+            found[N] = Verdict(None, told or "not measured")
+            continue
+        sign = 1 if target.measure == "faster" else -1
+        mark = "met" if sign * value >= sign * must else "missed"
+        if stretch is not None and sign * value >= sign * stretch:
+            mark = "stretch"
+        found[N] = Verdict(value, mark)
+    return found
+
+
+def further(speed: Document | None) -> Iterator[tuple[str, int, Verdict]]:
+    """Yield the targets beside the table: no cliff in a variant, our dense form is lean."""
+    for measured in (speed or {}).get("measurements", ()):
+        title = f"{measured['framework']} {LOSS_NAMES[measured['loss']]}"
+        ours, base = (median_of(measured, name) for name in (names.OURS, names.OURS_BASE))
+        if ours and base:
+            floors = [floor_at(measured, D) for D in (measured["D"], 128)]
+            yield (
+                f"{title}, {measured['variant']}: times the base case at equal floor",
+                measured["N"],
+                _at_most((ours / floors[0]) / (base / floors[1]), NO_CLIFF),
+            )
+        dense, lean = (median_of(measured, name) for name in (names.OURS_DENSE, names.LEAN))
+        if dense and lean and measured["variant"] == "base":
+            yield (
+                f"{title}: our dense form over the lean one",
+                measured["N"],
+                _at_most(dense / lean, DENSE_OVER_LEAN),
+            )
+
+
+def floor_at(measured: Document, D: int) -> float:
+    """Return the floor in seconds at the measurement's N and rates, for D columns."""
+    floor, N = measured["floor"], measured["N"]
+    flops: float = 4 * N * N * D / floor["flops_per_second"]
+    exponents: float = N * N * floor["seconds_per_exponential"]
+    return flops + exponents
+
+
+def median_of(measured: Document, name: str) -> float | None:
+    """Return a candidate's median seconds; None where it was not timed."""
+    for candidate in measured["candidates"]:
+        if candidate["name"] == name and candidate["status"] == "timed":
+            return float(candidate["median"])
+    return None
+
+
+def base_of(found: Document | None, framework: str, loss: str, N: int) -> list[Document]:
+    """Return the measurements of a base case."""
+    key = (framework, loss, N, "base")
+    return [
+        each
+        for each in (found or {}).get("measurements", ())
+        if (each["framework"], each["loss"], each["N"], each["variant"]) == key
+    ]
+
+
+def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None, str]:
+    for measured in base_of(speed, target.framework, target.loss, N):
+        ours = median_of(measured, names.OURS)
+        if ours is None:
+            return None, "**missed**"
+        if target.measure == "floor":
+            return ours / float(measured["floor"]["seconds"]), ""
+        rivals = [median_of(measured, name) for name in target.rivals]
+        timed = [each for each in rivals if each is not None]
+        return (min(timed) / ours, "") if timed else (None, "runs; no rival does")
+    return None, ""
+
+
+def _growth(target: Target, N: int, memory: Document | None) -> float | None:
+    for measured in base_of(memory, target.framework, target.loss, N):
+        if measured["name"] == names.OURS and measured["status"] == "measured":
+            return float(measured["bytes"]) / 2**20
+    return None
+
+
+def _at_most(value: float, goal: float) -> Verdict:
+    return Verdict(value, "met" if value <= goal else "missed")

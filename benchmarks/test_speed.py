@@ -1,0 +1,52 @@
+"""The same measurements as pytest-benchmark cases: ``pytest benchmarks --benchmark-only``.
+
+One framework a process: PyTorch, or what TC_BENCHMARK_FRAMEWORKS names, separated by commas. Sizes
+are those of TC_BENCHMARK_SIZES, by default 256 and 1024.
+"""
+
+import os
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tuned_contrastive.benchmarks.cases import LOSSES, Case
+from tuned_contrastive.benchmarks.environment import cores, memory_bytes
+from tuned_contrastive.benchmarks.frameworks import Candidate, Framework, load
+from tuned_contrastive.benchmarks.truth import truth
+
+FRAMEWORKS = os.environ.get("TC_BENCHMARK_FRAMEWORKS", "torch").split(",")
+SIZES = [int(size) for size in os.environ.get("TC_BENCHMARK_SIZES", "256,1024").split(",")]
+runner = cache(lambda name: load(name, min(2, cores())))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test its framework, case and candidate; a framework is imported only here."""
+    found = [
+        pytest.param(
+            runner(name), case, each, id=f"{name}-{loss}-{N}-{each.name}",
+            marks=pytest.mark.benchmark(group=f"{name}, {case.told}"),
+        )
+        for name in FRAMEWORKS
+        for loss in LOSSES
+        for N in SIZES
+        for case in [Case(loss, N)]
+        for each in runner(name).candidates(case)
+    ]  # fmt: skip
+    metafunc.parametrize(("framework", "case", "candidate"), found)
+
+
+@pytest.mark.filterwarnings("default")  # whatever a rival warns of
+def test_value_and_gradient(
+    framework: Framework, case: Case, candidate: Candidate, benchmark: Any
+) -> None:
+    """Time a candidate that is right on this very input."""
+    if candidate.bytes_for(case.N) > memory_bytes("MemAvailable"):
+        pytest.skip("out of memory")
+    batch = case.batch()
+    step = framework.step(candidate, case, batch)
+    share = truth(case, batch).share(framework.numbers(step(), case), case.dtype)
+    if not share <= 1 and not candidate.is_ours:
+        pytest.skip(f"wrong on this input: {share:.3g} times the allowed error")
+    assert share <= 1
+    benchmark(step)

@@ -1,0 +1,198 @@
+"""The tiled form of the JAX backend: exact at every block size, O(N D) memory, every transform."""
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tuned_contrastive.backends.jax import blockwise, dense, supcon_loss, tcl_loss
+from tuned_contrastive.conformance.protocol import Float64
+from tuned_contrastive.reference import supcon_gradients, tcl_gradients
+
+N, D = 23, 5
+SIZES = [1, 8, 100]
+"""One row, a remainder, and more than there are."""
+LABELS = {
+    "several": np.arange(N) * 7 % 5,
+    "one": np.zeros(N, int),
+    "all different": np.arange(N)[::-1],
+    "uneven": np.array([3] * 12 + [-1] * 10 + [0]),
+}
+SCALARS: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 0.25}
+AT_ZERO: dict[str, Any] = {"temperature": 0.01, "k1": 0.0, "k2": 0.0}
+NAMES = ("embeddings", "temperature", "k1", "k2")
+UPSTREAM: Float64 = np.linspace(-1, 2, N)
+
+
+@pytest.fixture
+def rows() -> Float64:
+    found: Float64 = np.random.default_rng(5).integers(-16, 17, (N, D)) / 8
+    found[3] = 0
+    return found
+
+
+def close(found: Any, exact: Any, rtol: float = 2e-5) -> None:
+    """Compare by the largest entry: rows of a gradient cancel."""
+    scale = float(np.abs(np.asarray(exact, "float64")).max()) + 1e-3
+    np.testing.assert_allclose(np.asarray(found, "float64"), exact, rtol, rtol * scale)
+
+
+def weighted(w: Float64, labels: Any, block_size: int | None, **fixed: Any) -> Any:
+    """Return the loss as a function of rows, T, k1 and k2, with upstream gradients w."""
+
+    def function(x: Any, T: Any, k1: Any, k2: Any) -> Any:
+        given = {"temperature": T, "k1": k1, "k2": k2, "block_size": block_size, **fixed}
+        return (jnp.asarray(w, "float32") * tcl_loss(x, labels, reduction="none", **given)).sum()
+
+    return function
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("labels", list(LABELS))
+def test_supcon_with_numbers(rows: Float64, labels: str, size: int) -> None:
+    given: dict[str, Any] = {"temperature": 0.5, "reduction": "none"}
+    loss, pull = jax.vjp(
+        lambda x: supcon_loss(x, LABELS[labels], block_size=size, **given),
+        jnp.asarray(rows, "float32"),
+    )
+    exact = supcon_gradients(rows, LABELS[labels], upstream=UPSTREAM, **given)
+    close(loss, exact.loss)
+    close(pull(jnp.asarray(UPSTREAM, "float32"))[0], exact.embeddings)
+
+
+@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("normalize", [True, False], ids=["unit rows", "as they are"])
+@pytest.mark.parametrize("scalars", [SCALARS, AT_ZERO], ids=["in range", "shifted"])
+def test_learnable_scalars(
+    rows: Float64, scalars: dict[str, Any], normalize: bool, size: int
+) -> None:
+    labels = LABELS["uneven"]
+    function = weighted(UPSTREAM, labels, size, normalize=normalize)
+    given = [jnp.asarray(value, "float32") for value in (rows, *scalars.values())]
+    found = jax.grad(function, argnums=(0, 1, 2, 3))(*given)
+    fixed: dict[str, Any] = {"normalize": normalize, "reduction": "none", "upstream": UPSTREAM}
+    exact = tcl_gradients(rows, labels, **scalars, **fixed)
+    jax.tree.map(close, list(found), [getattr(exact, name) for name in NAMES])
+
+
+@pytest.mark.parametrize("size", [4, None])
+def test_half_precision_views_without_labels(rows: Float64, size: int | None) -> None:
+    x = jnp.asarray(rows[:22].reshape(11, 2, D), "bfloat16")  # exact in it
+    loss, found = jax.value_and_grad(lambda x: 2 * tcl_loss(x, block_size=size, **SCALARS))(x)
+    exact = tcl_gradients(rows[:22].reshape(11, 2, D), upstream=2, **SCALARS)
+    assert (loss.dtype, found.dtype) == ("float32", "bfloat16")
+    close(loss, 2 * exact.loss)
+    close(found, exact.embeddings, 1e-2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_is_never_hidden(rows: Float64, value: float) -> None:
+    rows[20, 2] = value
+    x = jnp.asarray(rows, "float32")
+    assert np.isnan(tcl_loss(x, LABELS["uneven"], k2=0, normalize=False, block_size=4))
+
+
+def test_rows_far_from_unit_norm(rows: Float64) -> None:
+    x, labels = 30 * rows, LABELS["uneven"]
+    given: dict[str, Any] = {"temperature": 0.1, "normalize": False}
+    found = jax.grad(lambda x: 2 * tcl_loss(x, labels, block_size=5, **given))(
+        jnp.asarray(x, "float32")
+    )
+    close(found, tcl_gradients(x, labels, upstream=2, **given).embeddings)
+
+
+def test_the_same_bits_twice(rows: Float64) -> None:
+    x = jnp.asarray(np.tile(rows, (40, 1)), "float32")
+    function = jax.jit(jax.grad(lambda x: 2 * supcon_loss(x, np.arange(len(x)) % 9, block_size=64)))
+    np.testing.assert_array_equal(function(x), function(x))
+
+
+TRANSFORMS: dict[str, Any] = {
+    "grad": lambda f, x, *s: jax.grad(f)(x, *s),
+    "jvp": lambda f, *v: jax.jvp(f, v, tuple(jnp.ones_like(a) * 0.5 for a in v))[1],
+    "jacfwd": lambda f, *v: jax.jacfwd(f, argnums=(1, 2, 3))(*v),
+    "linearize": lambda f, *v: jax.linearize(f, *v)[1](*(0.5 * jnp.cos(a) for a in v)),
+    "vmap": lambda f, x, *s: jax.vmap(f, (0, None, None, 0))(
+        jnp.stack([x, 2 * x[::-1] + 1]), *s[:2], jnp.stack([s[2], 2 * s[2]])
+    ),
+    "vmap of grad": lambda f, x, *s: jax.vmap(jax.grad(f), (0, None, None, None))(
+        jnp.stack([x, x[::-1] + 1]), *s
+    ),
+    "grad of vmap": lambda f, x, *s: jax.grad(
+        lambda x: jax.vmap(f, (0, None, None, None))(x, *s).sum()
+    )(jnp.stack([x, x[::-1] + 1])),
+    "grad of grad": lambda f, x, *s: jax.grad(
+        lambda *v: (jax.grad(f)(*v) * jnp.cos(x)).sum(), argnums=(0, 1, 2, 3)
+    )(x, *s),
+    "jvp of jvp": lambda f, *v: jax.jvp(
+        lambda *v: jax.jvp(f, v, v)[1], v, tuple(jnp.cos(a) for a in v)
+    )[1],
+    "hessian": lambda f, x, *s: jax.hessian(f, argnums=(1, 2, 3))(x, *s),
+    "checkpoint": lambda f, x, *s: jax.grad(jax.checkpoint(f), argnums=(0, 1))(x, *s),
+    "transposed twice": lambda f, x, *s: jax.linear_transpose(
+        jax.vjp(lambda x: f(x, *s), x)[1], jnp.ones(())
+    )((jnp.cos(x),)),
+}
+
+
+@pytest.mark.parametrize("name", list(TRANSFORMS))
+def test_transforms_do_not_depend_on_the_form(rows: Float64, name: str) -> None:
+    given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]
+    tiled, plain = (weighted(UPSTREAM, LABELS["uneven"], size) for size in (5, 0))
+    found = jax.jit(lambda *v: TRANSFORMS[name](tiled, *v))(*given)
+    exact = jax.jit(lambda *v: TRANSFORMS[name](plain, *v))(*given)
+    jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
+
+
+@pytest.mark.parametrize("name", ["vmap of grad", "hessian"])
+def test_transforms_of_plain_calls(rows: Float64, name: str) -> None:
+    given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]
+    tiled, plain = (weighted(UPSTREAM, LABELS["uneven"], size) for size in (5, 0))
+    found, exact = (TRANSFORMS[name](function, *given) for function in (tiled, plain))
+    jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
+
+
+def test_strict_modes_find_nothing(rows: Float64) -> None:
+    given = [jnp.asarray(value, "float32") for value in (rows, *AT_ZERO.values())]
+    function = weighted(np.ones(N), LABELS["uneven"], 4)
+    with (
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+        jax.debug_nans(True),
+    ):
+        found = jax.grad(function, argnums=(0, 1))(*given)
+    exact = tcl_gradients(rows, LABELS["uneven"], reduction="sum", **AT_ZERO)
+    close(found[1], exact.temperature)
+
+
+def program(n: int) -> Any:
+    """Return a compiled value and gradient."""
+    y, x = jnp.arange(n) % 100, jax.ShapeDtypeStruct((n, 16), "float32")  # type: ignore[no-untyped-call]
+    scalar = jax.ShapeDtypeStruct((), "float32")  # type: ignore[no-untyped-call]
+    function = jax.value_and_grad(lambda x, k2: 2 * tcl_loss(x, y, k2=k2), argnums=(0, 1))
+    return jax.jit(function).lower(x, scalar).compile()
+
+
+def test_no_array_of_all_pairs_and_memory_that_grows_with_rows() -> None:
+    small, large = program(2048), program(8192)
+    assert not re.search(r"\[(\d+,)*8192,(\d+,)*8192[],]", large.as_text())
+    sizes = [found.memory_analysis().temp_size_in_bytes for found in (small, large)]
+    assert sizes[1] < 4.5 * sizes[0]
+    assert sizes[1] < 8192**2
+
+
+def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "losses", None)
+    x = jnp.ones((blockwise.THRESHOLD, 2))
+    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int)))
+    with pytest.raises(TypeError, match="NoneType"):
+        supcon_loss(x[1:], np.zeros(len(x) - 1, int))
+
+
+@pytest.mark.parametrize(("size", "error"), [(True, TypeError), (1.5, TypeError), (-1, ValueError)])
+def test_a_wrong_block_size_is_refused(rows: Float64, size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^block_size must be .*, got "):
+        supcon_loss(jnp.asarray(rows), LABELS["one"], block_size=size)

@@ -1,0 +1,76 @@
+"""The measured clauses: what holds all pairs fails PRF-1, what is slower by tiles fails PRF-2."""
+
+import time
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from tuned_contrastive.conformance.adapters.numpy import NumpyReference
+from tuned_contrastive.conformance.performance import growth_in_new_process
+from tuned_contrastive.conformance.protocol import Case, Outcome
+from tuned_contrastive.conformance.run import run
+from tuned_contrastive.spec.clauses import PERFORMANCE
+
+MIB = 2**20
+
+
+class Measured(NumpyReference):
+    """Says what memory it takes, and takes its time."""
+
+    capabilities = replace(
+        NumpyReference.capabilities,
+        dtypes=("float32",),
+        modes=("eager", "dense"),
+        features=frozenset({"performance"}),
+    )
+    bytes = MIB
+    seconds: ClassVar[dict[str, float]] = {"eager": 0.0, "dense": 0.01}
+
+    def peak_memory(self, loss: str, rows: int) -> int:
+        """Return the growth that the class declares."""
+        return self.bytes
+
+    def gradients(self, case: Case, upstream: Any) -> Outcome:
+        """Do nothing for the seconds that the class declares."""
+        time.sleep(self.seconds[case.mode])
+        return Outcome(upstream)
+
+
+class Large(Measured):
+    """Holds one mask of all pairs."""
+
+    bytes = 64 * MIB
+
+
+class Slow(Measured):
+    """Is slower by tiles."""
+
+    seconds: ClassVar[dict[str, float]] = {"eager": 0.01, "dense": 0.0}
+
+
+def status(subject: Any, **given: Any) -> dict[str, str]:
+    return run(subject, clauses=PERFORMANCE, **given).status
+
+
+def test_what_is_small_and_fast_passes() -> None:
+    assert status(Measured(), performance=True) == {"PRF-1": "pass", "PRF-2": "pass"}
+
+
+def test_a_mask_of_all_pairs_fails() -> None:
+    assert status(Large(), performance=True) == {"PRF-1": "fail", "PRF-2": "pass"}
+
+
+def test_slower_tiles_fail() -> None:
+    assert status(Slow(), performance=True) == {"PRF-1": "pass", "PRF-2": "fail"}
+
+
+def test_nothing_is_measured_unless_asked_for() -> None:
+    results = run(Large(), clauses=PERFORMANCE).clauses
+    assert {result.status for result in results} == {"not-applicable"}
+    assert {result.reason for result in results} == {
+        "not run: memory and time are measured with --performance"
+    }
+
+
+def test_growth_is_that_of_the_call() -> None:
+    # The reference holds several arrays of all pairs in float64.
+    assert growth_in_new_process("numpy", "supcon", 3072) > 2 * 8 * (3072**2 - 2048**2)

@@ -1,0 +1,200 @@
+"""The tiled form of the TensorFlow backend: values, gradients, transforms, shapes, memory."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tuned_contrastive import reference
+from tuned_contrastive.backends.tensorflow import SupConLoss, TCLLoss, supcon_loss, tcl_loss
+from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+from tuned_contrastive.conformance.protocol import Case
+from tuned_contrastive.reference.oracle import hessian_vector_product
+
+ADAPTER = TensorFlow()
+LABELS = np.array([3, 0, 1, 0, 3, 2, 1, 0, 3, 3, 1])  # class 2 has one row
+ROWS = np.random.default_rng(0).normal(size=(11, 5))
+CLOSE = 1e-11
+NO_XLA = ADAPTER.capabilities.not_run.get("xla", "")
+needs_xla = pytest.mark.skipif(bool(NO_XLA), reason=NO_XLA)
+compilers = pytest.mark.parametrize("xla", [False, pytest.param(True, marks=needs_xla)])
+sizes = pytest.mark.parametrize("block_size", [1, 3, 11, 1000])
+sides = pytest.mark.parametrize("block_size", [0, 3])
+
+
+def found_of(x: Any, labels: Any, upstream: Any, loss: Any = tcl_loss, **given: Any) -> Any:
+    """Return the loss and its gradient in `x` and in every parameter that is a tensor."""
+    x = tf.convert_to_tensor(x)
+    variables = [x, *(value for value in given.values() if tf.is_tensor(value))]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        value = loss(x, labels, **given)
+    return value, tape.gradient(value, variables, tf.constant(upstream, value.dtype))
+
+
+def same(found: Any, loss: Any, embeddings: Any) -> None:
+    np.testing.assert_allclose(found[0], loss, rtol=CLOSE)
+    np.testing.assert_allclose(found[1][0], embeddings, rtol=1e-9, atol=1e-9)
+
+
+@sizes
+@pytest.mark.clause("TCL-1", "GRD-4", "GRD-6", "GRD-7", "GRD-8")
+@pytest.mark.parametrize("temperature", [0.3, 0.001], ids=["plain", "shifted"])
+def test_learnable_scalars(block_size: int, temperature: float) -> None:
+    given: dict[str, Any] = {"temperature": temperature, "k1": 3.0, "k2": 0.5}
+    tensors = {name: tf.constant(value, tf.float64) for name, value in given.items()}
+    found = found_of(ROWS, LABELS, 2, **tensors, block_size=block_size)
+    exact: Any = reference.tcl_gradients(ROWS, LABELS, **given, upstream=2)
+    same(found, exact.loss, exact.embeddings)
+    np.testing.assert_allclose(found[1][1:], [exact.temperature, exact.k1, exact.k2], rtol=1e-9)
+
+
+@sizes
+@pytest.mark.clause("SUP-5", "SUP-11", "GRD-11")
+def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
+    upstream = np.cos(np.arange(11.0)) * 1e3
+    options: dict[str, Any] = {"temperature": 0.2, "reduction": "none"}
+    found = found_of(ROWS, LABELS, upstream, supcon_loss, **options, block_size=block_size)
+    exact = reference.supcon_gradients(ROWS, LABELS, **options, upstream=upstream)
+    same(found, exact.per_anchor, exact.embeddings)
+
+
+@pytest.mark.clause("SUP-7", "SUP-9", "NUM-10")
+@pytest.mark.parametrize("labels", [np.zeros(11, int), np.arange(11), LABELS - 2**62])
+@pytest.mark.parametrize("scale", [1.0, 30.0], ids=["plain", "shifted"])
+def test_any_number_of_classes_unnormalised(labels: Any, scale: float) -> None:
+    options: dict[str, Any] = {"normalize": False, "temperature": 0.7, "k1": 2, "k2": 3}
+    exact = reference.tcl_gradients(scale * ROWS, labels, **options, upstream=2)
+    same(found_of(scale * ROWS, labels, 2, **options, block_size=4), exact.loss, exact.embeddings)
+
+
+@pytest.mark.clause("INP-8", "SUP-11")
+def test_views_without_labels() -> None:
+    views = ROWS[:10].reshape(5, 2, 5)
+    exact = reference.supcon_gradients(views, upstream=2)
+    same(found_of(views, None, 2, supcon_loss, block_size=3), exact.loss, exact.embeddings)
+
+
+@pytest.mark.clause("NUM-2")
+def test_half_rows_are_summed_in_single() -> None:
+    half = tf.cast(ROWS, tf.bfloat16)
+    value, (gradient,) = found_of(half, LABELS, 2, block_size=4)
+    exact = reference.tcl_gradients(np.asarray(tf.cast(half, tf.float64)), LABELS, upstream=2)
+    assert (value.dtype, gradient.dtype) == (tf.float32, tf.bfloat16)
+    np.testing.assert_allclose(value, exact.loss, rtol=1e-5)
+    np.testing.assert_allclose(
+        tf.cast(gradient, tf.float64), exact.embeddings, rtol=0.01, atol=0.01
+    )
+
+
+@pytest.mark.clause("LAW-1")
+def test_supcon_is_tcl_bit_for_bit() -> None:
+    supcon = found_of(ROWS, LABELS, 2, supcon_loss, block_size=4)
+    tcl = found_of(ROWS, LABELS, 2, k1=0, k2=1, block_size=4)
+    np.testing.assert_array_equal(supcon[0], tcl[0])
+    np.testing.assert_array_equal(supcon[1][0], tcl[1][0])
+
+
+@pytest.mark.clause("NUM-13")
+def test_the_same_bits_twice() -> None:
+    rows = np.random.default_rng(1).normal(size=(700, 16)).astype(np.float32)
+    first, second = (found_of(rows, np.arange(700) % 9, 2, block_size=256) for _ in range(2))
+    np.testing.assert_array_equal(first[1][0], second[1][0])
+
+
+@compilers
+@pytest.mark.clause("NUM-16")
+@pytest.mark.parametrize("temperature", [0.2, 0.001], ids=["plain", "shifted"])
+def test_one_trace_serves_every_size(xla: bool, temperature: float) -> None:
+    inputs = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
+
+    def gradient(x: Any, y: Any) -> Any:
+        return found_of(x, y, 2, temperature=temperature)[1][0]
+
+    compiled = tf.function(gradient, input_signature=inputs, jit_compile=xla, autograph=False)
+    rows = np.random.default_rng(2).normal(size=(1100, 5))
+    for n in (1, 7, 1100):  # one block, and some with rows appended
+        labels = np.arange(n) % 4
+        exact = reference.tcl_gradients(rows[:n], labels, temperature=temperature, upstream=2)
+        np.testing.assert_allclose(
+            compiled(rows[:n], labels), exact.embeddings, rtol=1e-7, atol=1e-9
+        )
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+@sides
+@pytest.mark.clause("GRD-13")
+def test_second_derivatives(block_size: int) -> None:
+    given: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 0.25}
+    along: dict[str, Any] = {
+        "embeddings": np.cos(ROWS[:6]),
+        "temperature": 0.75,
+        "k1": -0.5,
+        "k2": 1.25,
+    }
+    tiled = {**given, "block_size": block_size}
+    case = Case("tcl", ROWS[:6], LABELS[:6], tiled, "float64", "eager", True)
+    found: Any = ADAPTER.hessian_vector_product(case, along)
+    exact = hessian_vector_product("tcl", ROWS[:6], LABELS[:6].tolist(), direction=along, **given)
+    np.testing.assert_allclose(found.embeddings, exact["embeddings"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.temperature, float(exact["temperature"]), rtol=1e-9)
+
+
+@sides
+@pytest.mark.clause("GRD-14")
+@pytest.mark.parametrize("transform", ADAPTER.transforms)
+def test_transforms_do_not_depend_on_the_path(block_size: int, transform: str) -> None:
+    given = {"temperature": 0.3, "k1": 2.0, "k2": 0.7, "block_size": block_size}
+    case = Case("tcl", ROWS[:7], LABELS[:7], given, "float64", "eager", False)
+    found, plain = ADAPTER.transformed(transform, case)
+    np.testing.assert_allclose(found, plain, rtol=1e-10, atol=1e-12)
+
+
+@sides
+@compilers
+@pytest.mark.clause("GRD-14", "NUM-16")
+def test_forward_mode_inside_a_function(block_size: int, xla: bool) -> None:
+    def slope(x: Any) -> Any:
+        with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as forward:
+            value = tcl_loss(x, LABELS, block_size=block_size)
+        return forward.jvp(value)
+
+    exact = np.sum(reference.tcl_gradients(ROWS, LABELS).embeddings * np.cos(ROWS))
+    np.testing.assert_allclose(
+        tf.function(slope, jit_compile=xla)(tf.constant(ROWS)), exact, rtol=CLOSE
+    )
+
+
+@pytest.mark.clause("INP-23")
+def test_no_tensor_holds_all_pairs() -> None:
+    inputs = [tf.TensorSpec([2048, 8]), tf.TensorSpec([2048], tf.int64)]
+    traced = tf.function(lambda x, y: found_of(x, y, 2)[1], input_signature=inputs)
+    graph = traced.get_concrete_function().graph.as_graph_def(add_shapes=True)
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    shapes = [shape for node in nodes for shape in node.attr["_output_shapes"].list.shape]
+    largest = max(np.prod([float(size.size) for size in shape.dim]) for shape in shapes)
+    assert 512 * 512 <= largest < 2048 * 1024
+
+
+@pytest.mark.clause("INP-22")
+@pytest.mark.parametrize(("wrong", "told"), [(True, "bool"), (1.5, "float"), (-1, "-1")])
+@pytest.mark.parametrize("made", [partial(tcl_loss, ROWS, LABELS), SupConLoss])
+def test_other_block_sizes_are_refused(wrong: Any, told: str, made: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^block_size must be .*, got {told}$"):
+        made(block_size=wrong)
+
+
+@pytest.mark.clause("INP-27")
+def test_a_config_keeps_the_block_size() -> None:
+    loss = TCLLoss.from_config(TCLLoss(block_size=3).get_config())
+    assert loss.block_size == 3
+    np.testing.assert_allclose(loss(LABELS, ROWS), reference.tcl_loss(ROWS, LABELS), rtol=CLOSE)
+
+
+@pytest.mark.clause("INP-13")
+def test_a_table_of_labels_without_a_known_rank_is_refused() -> None:
+    inputs = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec(None, tf.int64)]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
+        tf.function(tcl_loss, input_signature=inputs)(ROWS[:10], np.ones((5, 2), int))

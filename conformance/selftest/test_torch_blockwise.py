@@ -1,0 +1,185 @@
+"""The tiled form of the PyTorch backend: exact against the reference, small, and transformable."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss
+from tuned_contrastive.backends.torch.tiles import arrange_rows
+from tuned_contrastive.reference import tcl_gradients
+
+N = blockwise.THRESHOLD + 37
+CLASSES = {"one class": 1, "some": 7, "all different": N}
+
+
+def rows(count: int = N, columns: int = 6) -> Tensor:
+    n, d = torch.meshgrid(torch.arange(count), torch.arange(columns), indexing="ij")
+    return (0.7 * n + 1.3 * d + 0.01 * n * d).sin().double() + 0.1 * d.double()
+
+
+def labels(classes: int, count: int = N) -> Tensor:
+    return (torch.arange(count) * 5 + 3) % classes
+
+
+def relative(got: Tensor, exact: Any) -> float:
+    expected = torch.as_tensor(np.asarray(exact))
+    return float((got.detach() - expected).norm() / (expected.norm() + 1e-300))
+
+
+@pytest.mark.parametrize("block_size", [1, 64, N - 1, 10**6])
+@pytest.mark.parametrize("temperature", [0.3, 0.001])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_any_block_size_gives_the_reference(
+    block_size: int | None, temperature: float, normalize: bool
+) -> None:
+    count = 150 if block_size == 1 else N
+    x, y = rows(count).requires_grad_(), labels(7, count)
+    scalars = [torch.tensor(v, dtype=torch.float64) for v in (temperature, 3.0, 0.5)]
+    T, k1, k2 = (value.requires_grad_() for value in scalars)
+    upstream = torch.linspace(-1, 2, count, dtype=torch.float64)
+    given: dict[str, Any] = {"normalize": normalize, "reduction": "none"}
+    loss = tcl_loss(x, y, temperature=T, k1=k1, k2=k2, block_size=block_size, **given)
+    found = torch.autograd.grad(loss, (x, T, k1, k2), upstream)
+    exact = tcl_gradients(
+        x.detach().numpy(),
+        y.numpy(),
+        temperature=temperature,
+        k1=3.0,
+        k2=0.5,
+        upstream=upstream.numpy(),
+        **given,
+    )
+    expected = (exact.embeddings, exact.temperature, exact.k1, exact.k2)
+    assert relative(loss, exact.per_anchor) < 1e-12
+    assert max(map(relative, found, expected)) < 1e-10
+
+
+@pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES.keys())
+def test_any_number_of_classes_gives_the_reference(classes: int) -> None:
+    x, y = rows().requires_grad_(), labels(classes)
+    loss = tcl_loss(x, y, block_size=64)
+    (found,) = torch.autograd.grad(loss, x)
+    exact = tcl_gradients(x.detach().numpy(), y.numpy())
+    assert relative(loss, exact.loss) < 1e-12
+    assert relative(found, exact.embeddings) < 1e-10
+
+
+def test_views_without_labels_give_the_reference() -> None:
+    x = rows(600).reshape(300, 2, 6).requires_grad_()
+    (found,) = torch.autograd.grad(tcl_loss(x, block_size=64), x)
+    assert relative(found, tcl_gradients(x.detach().numpy()).embeddings) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_computes_in_float32(dtype: torch.dtype) -> None:
+    x = rows().to(dtype).requires_grad_()
+    loss = tcl_loss(x, labels(7), block_size=64)
+    (found,) = torch.autograd.grad(loss, x)
+    exact = tcl_gradients(x.detach().double().numpy(), labels(7).numpy())
+    assert (loss.dtype, found.dtype) == (torch.float32, dtype)
+    assert relative(loss, exact.loss) < 1e-6
+
+
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the most elements of any tensor that an operation gave."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for value in found if isinstance(found, (tuple, list)) else [found]:
+            self.elements = max(self.elements, value.numel() if isinstance(value, Tensor) else 0)
+        return found
+
+
+@pytest.mark.parametrize("classes", [1, 7, 4000])
+@pytest.mark.parametrize("temperature", [0.1, 0.001])
+def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> None:
+    x, y = rows(4000).float().requires_grad_(), labels(classes, 4000)
+    with Largest() as largest:  # type: ignore[no-untyped-call]
+        torch.autograd.grad(tcl_loss(x, y, temperature=temperature), x)
+    assert largest.elements <= 2 * blockwise.BLOCK_SIZE["cpu"] ** 2
+
+
+def test_supcon_needs_no_masks() -> None:
+    z, y = torch.nn.functional.normalize(rows()), labels(7)
+    tiles = arrange_rows(z, y, (0.1, 0.0, 1.0), True, 64).tiles
+    assert not any(masked for *_, masked in tiles)
+
+
+def test_only_tiles_near_the_diagonal_need_masks() -> None:
+    z, y = torch.nn.functional.normalize(rows()), labels(N)
+    tiles = arrange_rows(z, y, (0.1, 2.0, 1.0), True, 64).tiles
+    assert all(masked == (i == j) for i, j, masked in tiles)
+
+
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+def test_second_derivatives_on_both_sides_of_the_threshold(count: int) -> None:
+    x, y = rows(count, 2).requires_grad_(), labels(7, count)
+    along = torch.cos(torch.arange(x.numel(), dtype=torch.float64)).reshape(x.shape)
+    found: list[Tensor] = []
+    for block_size in (None, 0):
+        loss = supcon_loss(x, y, temperature=0.5, block_size=block_size)
+        (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        found += torch.autograd.grad(gradient, x, along)
+    assert relative(found[0], found[1].numpy()) < 1e-10
+
+
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+def test_functional_transforms_on_both_sides_of_the_threshold(count: int) -> None:
+    y = labels(7, count)
+    batch = torch.stack([rows(count, 2), rows(count, 2).flip(0)])
+    mapped = torch.func.vmap(torch.func.grad(lambda x: supcon_loss(x, y)))(batch)
+    plain = batch.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(supcon_loss(plain[0], y) + supcon_loss(plain[1], y), plain)
+    assert relative(mapped, expected.numpy()) < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+def test_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
+    x, y = rows(count, 2), labels(7, count)
+    along = x.cos()
+    found = torch.func.jvp(lambda x: supcon_loss(x, y), (x,), (along,))[1]
+    gradient = torch.func.grad(lambda x: supcon_loss(x, y))(x)
+    assert relative(found, (gradient * along).sum().numpy()) < 1e-10
+
+
+def test_compiled_once_for_any_number_of_rows() -> None:
+    seen = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        seen.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(tcl_loss, fullgraph=True, dynamic=True, backend=backend)
+    for count in (N, N + 100, N + 700):
+        x, y = rows(count).float(), labels(7, count)
+        torch.testing.assert_close(compiled(x, y), tcl_loss(x, y))
+    assert len(seen) == 1
+
+
+def test_same_bits_twice() -> None:
+    x, y = rows().float().requires_grad_(), labels(7)
+    first, again = (torch.autograd.grad(tcl_loss(x, y), x)[0] for _ in range(2))
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("block_size", [True, 1.5, "8"])
+def test_block_size_of_another_kind_is_refused(block_size: Any) -> None:
+    with pytest.raises(TypeError, match="block_size must be an int or None, got"):
+        supcon_loss(rows(4), [0, 0, 1, 1], block_size=block_size)
+
+
+def test_negative_block_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="block_size must be >= 0, got -1"):
+        supcon_loss(rows(4), [0, 0, 1, 1], block_size=-1)
+
+
+def test_module_hands_its_block_size_on() -> None:
+    x, y = rows(), labels(7)
+    assert torch.equal(TCLLoss(block_size=64)(x, y), tcl_loss(x, y, block_size=64))
