@@ -31,7 +31,7 @@ bench: .venv/ready
 	mkdir -p $(RESULTS)
 	$(BIN)/python -m tuned_contrastive.benchmarks speed $(BENCH) --variants --json $(RESULTS)/speed.json > /dev/null
 	$(BIN)/python -m tuned_contrastive.benchmarks memory $(BENCH) --json $(RESULTS)/memory.json > /dev/null
-	$(BIN)/python -m tuned_contrastive.benchmarks report --results $(RESULTS)
+	$(BIN)/python -m tuned_contrastive.benchmarks report --results $(RESULTS) $(if $(BENCH),,--readme README.md)
 
 # On a machine with torch, jax, numpy, pytest, hypothesis and mpmath only, and no network.
 OUTPUT := gpu-results

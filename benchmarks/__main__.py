@@ -93,7 +93,7 @@ def _add_measuring(one: argparse.ArgumentParser, base: Case) -> None:
     add("--json", metavar="FILE", help="write the results")
     add("--plot", metavar="FILE", help="draw them, .png or .svg")
     add("--threads", type=int, metavar="N", default=min(2, cores()), help="(2)")
-    add("--seconds", type=float, default=4.0, help="of rounds for one case (4)")
+    add("--seconds", type=float, default=2.5, help="of rounds for one case (2.5)")
     add("--memory-limit", type=float, default=0.0, metavar="GIB", help="by default what is free")
     add("--quick", action="store_true", help="small sizes, few samples: does it work")
 

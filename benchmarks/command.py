@@ -22,6 +22,9 @@ from tuned_contrastive.benchmarks.speed import told_breakdown
 Document = dict[str, Any]
 INTERRUPTED = 130
 MEMORY_SIZES = (4096, 16384, 65536)
+LARGEST_TIMED = {"tensorflow": 16384, "jax": 16384}
+"""Up to which N a framework is timed by itself: that larger ones run, the memory run shows."""
+
 NOT_IN_MEMORY = (frameworks.OURS_XLA, frameworks.OURS_DENSE, frameworks.LEAN_XLA)
 """Compiled at their first call, whose memory is not the step's; and the same formula again."""
 
@@ -36,21 +39,30 @@ def speed(options: argparse.Namespace) -> int:
             chosen += every_case.learnable(loss, sizes)
             chosen += every_case.variants(loss, sizes)[-2 if options.quick else 0 :]
     found = _document("speed", options)
-    progress = Progress("speed", len(chosen) * len(options.frameworks))
+    by_name = {name: _timed(name, chosen, options) for name in options.frameworks}
+    progress = Progress("speed", sum(map(len, by_name.values())))
     with tempfile.TemporaryDirectory() as folder, _kept_if_interrupted(found, options):
-        for name in options.frameworks:
+        for name, cases in by_name.items():
 
-            def hear(number: int, answer: Document, name: str = name) -> None:
-                told = f"{name}: {chosen[number].told}"
+            def hear(
+                number: int, answer: Document, name: str = name, cases: list[Case] = cases
+            ) -> None:
+                told = f"{name}: {cases[number].told}"
                 if "begun" in answer:
                     progress.at(f"{told}, {answer['begun'][1]}")
                     return
                 found["measurements"].append(answer["done"])
                 progress.step(told)
 
-            ask_in_order(_request("speed", name, options, folder), chosen, hear)
+            ask_in_order(_request("speed", name, options, folder), cases, hear)
     progress.close()
     return _conclude(found, options)
+
+
+def _timed(name: str, chosen: list[Case], options: argparse.Namespace) -> list[Case]:
+    """Return the cases that one framework is timed on."""
+    largest = None if options.sizes else LARGEST_TIMED.get(name)
+    return [case for case in chosen if largest is None or largest >= case.N]
 
 
 def memory(options: argparse.Namespace) -> int:

@@ -128,7 +128,7 @@ def _draw_panel(axis: Any, panel: list[Curve], title: str) -> None:
             axis.plot(
                 line.out_of_memory, [height] * len(line.out_of_memory), color=colour,
                 marker=marker or "x", linestyle="none", markerfacecolor="none", markersize=8,
-                label=f"{line.name}: out of memory",
+                label=f"{line.name}: does not fit",
             )  # fmt: skip
 
 

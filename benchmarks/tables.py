@@ -113,7 +113,7 @@ def _faster(measured: Document) -> str:
         for each in measured["candidates"]
         if each["status"] == "timed" and not each["name"].startswith("ours")
     ]
-    faster = f"{min(rivals) / ours:.2g}x" if rivals else "no rival runs"
+    faster = f"{min(rivals) / ours:.2g}x" if rivals else "no rival fits"
     return f"{duration(ours)}, {faster}"
 
 

@@ -145,8 +145,12 @@ def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _chosen(vectors: VectorSet, chosen: pytest.Mark, quantities: tuple[str, ...]) -> Iterator[Any]:
-    few = vectors.values if chosen.kwargs.get("every") else _few(vectors)
-    for vector, mode in product(few, chosen.args):
+    if chosen.kwargs.get("every"):
+        taken = list(vectors.values)
+    else:
+        citing = chosen.kwargs.get("citing", set())
+        taken = [v for v in vectors.values if citing & set(v.clauses)] or list(_few(vectors))
+    for vector, mode in product(taken, chosen.args):
         dtypes = chosen.kwargs.get("dtypes", CHOSEN_DTYPES.get(mode, ("float32",)))
         dtypes = [dtype for dtype in dtypes if dtype in vector.dtypes]
         known = [quantity for quantity in quantities if quantity in vector.expected]

@@ -19,7 +19,7 @@ MARKS = (
     "clause(*ids): the clauses of spec.md that a test judges",
     "needs(**what): what a test asks of an implementation; fields of applicability.Needs",
     "judges(*quantities): the quantities of a vector that a test compares",
-    "chosen(*modes, dtypes=None, every=False): run a few vectors, or all, in modes and dtypes",
+    "chosen(*modes, dtypes, every, citing): run a few vectors, all, or those citing, in modes",
     "performance: measures memory or time, and runs only where that is asked for",
 )
 

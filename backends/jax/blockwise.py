@@ -5,6 +5,7 @@ Losses and gradient are those of `tiles`; what differentiates the gradient again
 mode, is that of `dense`. A custom_vjp would have no forward mode.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -49,8 +50,10 @@ def anchor_losses(
     `normalize` tells that every row has norm 1 or 0.
     """
     shifts: tuple[bool, ...] = (False, True)
-    if normalize and not isinstance(T, Array):
-        shifts = (max(1, 1 / T) > tiles.LARGEST_EXPONENT[z.dtype.name],)
+    if normalize and not any(isinstance(value, Array) for value in (T, k1, k2)):
+        large = max(1, 1 / float(T)) > tiles.LARGEST_EXPONENT[z.dtype.name]
+        factors = [abs(math.log(float(k))) for k in (k1, k2) if k > 0]
+        shifts = (large or max(factors, default=0.0) > tiles.LARGEST_LOG_WEIGHT,)
     size = min(block_size or BLOCK_SIZE.get(jax.default_backend(), 4096), len(z))
     apart = isinstance(k2, Array) or k2 != 1
     low = isinstance(k1, Array) or k1 != 0

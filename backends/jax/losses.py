@@ -1,7 +1,7 @@
 """SupCon and TCL for JAX: check, normalise, compute, reduce (INP-1 to INP-25, SUP-1 to SUP-11).
 
 The arguments are described to `spec.contract`, which decides what is refused; the formula itself
-is in `dense`.
+is in `dense` for few rows, in `blockwise` for many.
 """
 
 import operator

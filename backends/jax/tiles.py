@@ -13,8 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-LARGEST_EXPONENT = {"float32": 60.0, "float64": 600.0}
+LARGEST_EXPONENT = {"float32": 40.0, "float64": 400.0}
 """Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
+LARGEST_LOG_WEIGHT = 18.0
+"""Of k1 and k2, for the same."""
 
 
 class Plan(NamedTuple):
@@ -134,10 +137,14 @@ def gradient(
     log_d, far, low = saved
     anchors = order.end - order.first > 1
     w = jnp.where(anchors, upstream[order.order], 0)
+    unit = jnp.abs(w).max()  # taken out: a small weight times a small exponential would vanish
+    unit = jnp.where((unit > 0) & (unit < jnp.inf), unit, 1)
     # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
     log_d = jnp.where(anchors, log_d, jnp.inf)
     shape = blocks.gone.shape
-    rows = Rows(_padded(w, plan.size), _padded(log_d, plan.size), jnp.swapaxes(blocks.z, 1, 2))
+    rows = Rows(
+        _padded(w / unit, plan.size), _padded(log_d, plan.size), jnp.swapaxes(blocks.z, 1, 2)
+    )
     scalars = (inputs.T.astype(dtype), *_log_weights(inputs))
     visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
     state = tuple(
@@ -147,8 +154,8 @@ def gradient(
     for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
         state = _over_tiles(visit, blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
-    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / scalars[0]
-    dT = -in_T.sum().astype(inputs.T.dtype) / inputs.T
+    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / scalars[0] * unit
+    dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / inputs.T
     factors = [
         _weighted_sum(w, log_sum + offset - log_d)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
@@ -190,6 +197,8 @@ def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:
     limit = LARGEST_EXPONENT[inputs.z.dtype.name]
     # Written so that NaN is shifted. A loop of no turns: XLA runs a branch of lax.cond on one core.
     fits = bound * jnp.maximum(1, 1 / inputs.T.astype(bound.dtype)) <= limit
+    for weight in _log_weights(inputs):
+        fits &= (jnp.abs(weight) <= LARGEST_LOG_WEIGHT) | (weight == -jnp.inf)
     return [
         jnp.where(fits, 0, number) if shift else jnp.where(fits, number, 0) for shift in plan.shifts
     ]
@@ -338,9 +347,12 @@ def _pair_weights(
     i, j = tile.i, tile.j
     w, log_d = (rows.w[i], rows.w[j]), (rows.log_d[i], rows.log_d[j])
 
+    # A pad's exponent of 0 would be infinite beside a small log D.
+    gone = blocks.gone[j][None, :] + (blocks.gone[i][:, None] if tile.diagonal else 0)
+
     def shares(exponents: Array, offset: Array | float) -> Array:
         if tile.shift:
-            given = exponents + offset
+            given = exponents + offset + gone
             by_row = w[0][:, None] * jnp.exp(given - log_d[0][:, None])
             return by_row + w[1][None, :] * jnp.exp(given - log_d[1][None, :])
         by_row, by_column = (a * jnp.exp(offset - b) for a, b in zip(w, log_d, strict=True))

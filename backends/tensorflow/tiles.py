@@ -60,9 +60,10 @@ def sort_rows(labels: Tensor) -> Order:
 def cut(z: Tensor, T: Tensor, order: Order, block: int, even: bool) -> Blocks:
     """Cut rows into blocks; `even` makes them smaller where that leaves fewer rows to append."""
     N = tf.size(order.rows) if z.shape[0] is None else z.shape[0]
-    B = tf.minimum(block, N) if isinstance(N, Tensor) else min(block, N)
-    n = -(-N // B)
-    B = -(-N // n) if even else B
+    most = tf.maximum(N, 1) if isinstance(N, Tensor) else N  # a graph may get no rows
+    B = tf.minimum(block, most) if isinstance(N, Tensor) else min(block, most)
+    n = -(-most // B)
+    B = -(-most // n) if even else B
 
     def blocks(values: Tensor, appended: int) -> Tensor:
         after = [[0, n * B - N]] + [[0, 0]] * (values.shape.rank - 1)

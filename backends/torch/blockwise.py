@@ -35,12 +35,23 @@ def anchor_losses(
 
     `normalize` tells that every row has norm 1 or 0.
     """
+    if torch.compiler.is_compiling() and _is_transformed():
+        return dense.anchor_losses(z, labels, T, k1, k2)
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
-    block = block_size or BLOCK_SIZE.get(z.device.type, 4096)
+    block = int(block_size or BLOCK_SIZE.get(z.device.type, 4096))
     losses: Any = _losses if torch.compiler.is_compiling() else _Losses.apply
     found: tuple[Tensor, ...] = losses(z, labels, *tensors, numbers, normalize, block)
     return found[0], found[1]
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _is_transformed() -> bool:
+    """Return whether a transform of `torch.func` is being compiled.
+
+    It would take an operator's derivative in forward mode for 0, and knows no other of it.
+    """
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _scalars(
@@ -249,3 +260,5 @@ class _Gradients(torch.autograd.Function):
 
 
 _losses.register_autograd(_Losses.backward, setup_context=_Losses.setup_context)
+_losses.register_vmap(_one_by_one(_losses))
+_gradients.register_vmap(_one_by_one(_gradients))

@@ -116,6 +116,9 @@ def gradients(
     T, k1, k2 = scalars
     anchors = rows.sizes > 0
     w = torch.where(anchors, upstream, 0)
+    unit = w.abs().amax()  # taken out: a small weight times a small exponential would vanish
+    unit = torch.where((unit > 0) & unit.isfinite(), unit, 1)
+    w = w / unit
     total = torch.where(anchors, sums[:, 0], math.inf)
     pull = w / T / rows.sizes.clamp(min=1)
     positives = _PairWeights(rows, w / T, total)
@@ -146,8 +149,8 @@ def gradients(
         dz -= near.mul_(pull[:, None])
         dz -= rows.sums_over_positives(pull[:, None] * rows.z)
     shares = torch.where(anchors[:, None], (sums[:, 1:] - total[:, None]).exp(), 0)
-    dk2, dk1 = w @ shares
-    return dz, torch.stack([dT / T, dk1, dk2])
+    dk2, dk1 = (w[:, None] * shares).sum(0)  # autocast would halve the precision of a product
+    return dz.mul_(unit), unit * torch.stack([(dT / T).to(w.dtype), dk1, dk2])
 
 
 def _tiles(N: int, block: int, ends: Tensor | None) -> Iterator[Tile]:

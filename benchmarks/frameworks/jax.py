@@ -80,11 +80,11 @@ class Jax:
     def compiled_step(
         self, candidate: Candidate, case: Case, batch: Batch
     ) -> tuple[Step, int | None]:
-        """Return the compiled step and its temporary memory, by `memory_analysis`."""
+        """Return the compiled step and what it takes beside its input, by `memory_analysis`."""
         program, x, varied, labels = self._program(candidate, case, batch)
         compiled = program.lower(x, varied, labels).compile()
         found = compiled.memory_analysis()
-        size = None if found is None else int(found.temp_size_in_bytes)
+        size = found and int(found.temp_size_in_bytes + found.output_size_in_bytes)
         return lambda: _wait(compiled(x, varied, labels)), size
 
     def _program(self, candidate: Candidate, case: Case, batch: Batch) -> tuple[Any, Any, Any, Any]:

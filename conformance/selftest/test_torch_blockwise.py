@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss
-from tuned_contrastive.backends.torch.tiles import arrange_rows
+from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss, tiles
 from tuned_contrastive.reference import tcl_gradients
 
 N = blockwise.THRESHOLD + 37
@@ -99,22 +98,26 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @pytest.mark.parametrize("classes", [1, 7, 4000])
 @pytest.mark.parametrize("temperature", [0.1, 0.001])
 def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> None:
-    x, y = rows(4000).float().requires_grad_(), labels(classes, 4000)
+    z, y = torch.nn.functional.normalize(rows(4000).float()), labels(classes, 4000)
+    block, scalars = blockwise.BLOCK_SIZE["cpu"], (temperature, 5000.0, 0.5)
     with Largest() as largest:  # type: ignore[no-untyped-call]
-        torch.autograd.grad(tcl_loss(x, y, temperature=temperature), x)
-    assert largest.elements <= 2 * blockwise.BLOCK_SIZE["cpu"] ** 2
+        # Not through the operators, into which a mode does not look.
+        found = tiles.arrange_rows(z, y, scalars, True, block)
+        losses, sums, kept = tiles.row_sums(found, scalars)
+        tiles.gradients(losses, sums, kept, found, scalars)
+    assert block**2 <= largest.elements <= 2 * block**2
 
 
 def test_supcon_needs_no_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(7)
-    tiles = arrange_rows(z, y, (0.1, 0.0, 1.0), True, 64).tiles
-    assert not any(masked for *_, masked in tiles)
+    found = tiles.arrange_rows(z, y, (0.1, 0.0, 1.0), True, 64)
+    assert not any(masked for *_, masked in found.tiles)
 
 
 def test_only_tiles_near_the_diagonal_need_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(N)
-    tiles = arrange_rows(z, y, (0.1, 2.0, 1.0), True, 64).tiles
-    assert all(masked == (i == j) for i, j, masked in tiles)
+    found = tiles.arrange_rows(z, y, (0.1, 2.0, 1.0), True, 64)
+    assert all(masked == (i == j) for i, j, masked in found.tiles)
 
 
 @pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
@@ -161,6 +164,54 @@ def test_compiled_once_for_any_number_of_rows() -> None:
         x, y = rows(count).float(), labels(7, count)
         torch.testing.assert_close(compiled(x, y), tcl_loss(x, y))
     assert len(seen) == 1
+
+
+def forward_mode(x: Tensor, y: Tensor) -> Tensor:
+    found: Tensor = torch.func.jvp(lambda x: supcon_loss(x, y), (x,), (x.cos(),))[1]
+    return found
+
+
+def gradient(x: Tensor, y: Tensor) -> Tensor:
+    found: Tensor = torch.func.grad(lambda x: supcon_loss(x, y))(x)
+    return found
+
+
+def mapped(x: Tensor, y: Tensor) -> Tensor:
+    found: Tensor = torch.func.vmap(lambda x: supcon_loss(x, y))(torch.stack([x, x.cos()]))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@pytest.mark.parametrize("transform", [forward_mode, gradient, mapped])
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, count: int) -> None:
+    x, y = rows(count), labels(7, count)
+    compiled: Any = torch.compile(transform, fullgraph=True, backend="eager")
+    assert relative(compiled(x, y), transform(x, y).numpy()) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype) -> None:
+    x, y = rows(40).float(), labels(7, 40)
+    T = torch.tensor(0.3, dtype=dtype)
+    rest: tuple[Any, ...] = (x, y, T, None, None, [0.0, 2.0, 1.0], False, 16)
+    losses, _, *kept = blockwise._losses(*rest)
+    told = ("test_schema", "test_faketensor")
+    torch.library.opcheck(blockwise._losses, rest, test_utils=told)
+    torch.library.opcheck(blockwise._gradients, (losses, *kept, *rest), test_utils=told)
+
+
+def test_third_derivative_is_that_of_all_pairs() -> None:
+    x, y = rows(6, 2), torch.tensor([0, 0, 1, 1, 0, 1])
+    found: list[Tensor] = []
+    for block_size in (2, 0):
+        value = x.clone().requires_grad_()
+        derivative = supcon_loss(value, y, temperature=0.5, block_size=block_size)
+        for _ in range(3):
+            (slope,) = torch.autograd.grad(derivative.sum(), value, create_graph=True)
+            derivative = slope * value.detach().cos()
+        found.append(derivative)
+    assert relative(found[0], found[1].detach().numpy()) < 1e-9
 
 
 def test_same_bits_twice() -> None:

@@ -8,6 +8,9 @@ from tuned_contrastive.conformance.parametrise import COMPILED
 from tuned_contrastive.conformance.protocol import Case, Implementation
 from tuned_contrastive.conformance.vectors import Vector
 
+EXTREME = {"GRD-9", "NUM-5", "NUM-6", "NUM-8", "NUM-19"}
+"""What asks for scalars of 0, tiny ones and huge ones, and for rows opposite to one another."""
+
 
 @pytest.mark.judges("loss")
 def test_loss(
@@ -82,6 +85,22 @@ def test_several_tiles(
 @pytest.mark.chosen("jit", "graph", "xla", "tiles of 3", dtypes=("float32",))
 @pytest.mark.judges("temperature", "k1", "k2")
 def test_gradient_in_scalars_in_modes(
+    implementation: Implementation,
+    vector: Vector,
+    dtype: str,
+    mode: str,
+    quantity: str,
+    accept: Accept,
+) -> None:
+    case = case_of(vector, dtype, mode=mode, learnable=True)
+    got = getattr(implementation.gradients(case, vector.upstream), quantity)
+    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
+    accept(share, f"the gradient in {quantity} in mode {mode}")
+
+
+@pytest.mark.chosen("tiles of 3", dtypes=("float32",), citing=EXTREME)
+@pytest.mark.judges("embeddings", "temperature", "k1", "k2")
+def test_extreme_scalars_by_several_tiles(
     implementation: Implementation,
     vector: Vector,
     dtype: str,
