@@ -11,7 +11,7 @@ Goals = Mapping[int, tuple[float, float | None]]
 """By N: what must be, and the stretch."""
 
 LEAN = (names.LEAN, names.LEAN_XLA)
-"""TensorFlow's is the better of graph and XLA."""
+"""TensorFlow's is the better of graph and XLA, and so is ours beside it."""
 
 FASTER_THAN_LEAN: Goals = {256: (0.9, None), 1024: (1.2, None), 4096: (2, 3), 16384: (2, 3)}
 OVER_THE_FLOOR: Goals = {4096: (2, 1.6), 16384: (1.5, 1.2), 65536: (1.5, 1.2)}
@@ -147,15 +147,19 @@ def base_of(found: Document | None, framework: str, loss: str, N: int) -> list[D
 
 def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None, str]:
     for measured in base_of(speed, target.framework, target.loss, N):
-        ours = median_of(measured, names.OURS)
+        ours = _fastest(measured, names.OURS, names.OURS_XLA)
         if ours is None:
             return None, "**missed**"
         if target.measure == "floor":
             return ours / float(measured["floor"]["seconds"]), ""
-        rivals = [median_of(measured, name) for name in target.rivals]
-        timed = [each for each in rivals if each is not None]
-        return (min(timed) / ours, "") if timed else (None, "runs; no rival does")
+        rival = _fastest(measured, *target.rivals)
+        return (None, "runs; no rival fits") if rival is None else (rival / ours, "")
     return None, ""
+
+
+def _fastest(measured: Document, *candidates: str) -> float | None:
+    found = [median_of(measured, name) for name in candidates]
+    return min((each for each in found if each is not None), default=None)
 
 
 def _growth(target: Target, N: int, memory: Document | None) -> float | None:

@@ -1,0 +1,379 @@
+"""The benchmarks' command, truth, tables and figures, on tiny sizes; nothing timed is asserted."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuned_contrastive import reference
+from tuned_contrastive.benchmarks import figures, frameworks, gpu, gpu_tables, report, tables
+from tuned_contrastive.benchmarks import speed as measuring
+from tuned_contrastive.benchmarks import targets as goals
+from tuned_contrastive.benchmarks.__main__ import main
+from tuned_contrastive.benchmarks.cases import Case
+from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
+from tuned_contrastive.benchmarks.truth import truth
+from tuned_contrastive.reference.bounds import bounds
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "tuned_contrastive.benchmarks"]
+TINY = ["--frameworks", "torch", "--sizes", "64", "--classes", "8", "--quick"]
+Document = dict[str, Any]
+
+RIVALS = """
+import os
+import torch
+
+def right(embeddings, labels):
+    z = torch.nn.functional.normalize(embeddings)
+    itself = torch.eye(len(z), dtype=torch.bool)
+    positives = (labels[:, None] == labels) & ~itself
+    t = (z @ z.T / 0.1).masked_fill(itself, -torch.inf)
+    mean = torch.where(positives, t, 0).sum(1) / positives.sum(1)
+    return (t.logsumexp(1) - mean).mean()
+
+def with_anchor(embeddings, labels):
+    return right(embeddings, labels) + 0.01
+
+def greedy(embeddings, labels):
+    return right(embeddings, labels) + torch.zeros(2**45).sum()
+
+def deadly(embeddings, labels):
+    os.abort()
+
+number = 3
+"""
+
+CASES = [
+    Case(loss, 65, D=16, classes=classes, temperature=T, views=False, learnable=True)
+    for loss in ("supcon", "tcl")
+    for classes, T in ((10, 0.1), (50, 0.01), (1, 1.0))
+] + [Case("tcl", 64, D=16, views=True, learnable=True)]
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def read(file: Path) -> Document:
+    """Return a result."""
+    found: Document = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def statuses(file: Path) -> dict[str, Document]:
+    """Return the candidates of a result with one measurement, by name."""
+    (measured,) = read(file)["measurements"]
+    return {each["name"]: each for each in measured["candidates"]}
+
+
+@pytest.fixture
+def rivals(tmp_path: Path) -> Path:
+    """Return a folder with a user's losses."""
+    (tmp_path / "mine.py").write_text(RIVALS, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Document]:
+    """Return the committed results."""
+    return report.load()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.loss}-{case.classes}-{case.views}")
+def test_truth_is_the_reference(case: Case) -> None:
+    batch = case.batch()
+    found = truth(case, batch)
+    name = f"{case.loss}_gradients"
+    exact = getattr(reference, name)(
+        batch.embeddings.astype(np.float64), batch.labels, **case.parameters
+    )
+    given: Document = dict(case.parameters)
+    allowed = bounds(case.loss, batch.embeddings, batch.labels, **given)
+    rows = found.sample
+    whole = {key: getattr(exact, key) for key in found.exact}
+    whole["embeddings"], allowed["embeddings"] = exact.embeddings[rows], allowed["embeddings"][rows]
+    for key, value in found.exact.items():
+        np.testing.assert_allclose(value, whole[key], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(found.bounds[key], allowed[key], rtol=1e-12)
+
+
+def test_truth_by_blocks_is_that_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("tcl", 70, D=8, classes=9, learnable=True)
+    whole = truth(case, case.batch())
+    monkeypatch.setattr("tuned_contrastive.benchmarks.truth.BLOCK", 70 * 11)
+    for key, value in truth(case, case.batch()).exact.items():
+        np.testing.assert_allclose(value, whole.exact[key], rtol=1e-12, atol=1e-15)
+
+
+def test_truth_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    case = Case("supcon", 32, D=4, classes=3)
+    first, second = (truth(case, case.batch(), tmp_path) for _ in range(2))
+    assert len(list(tmp_path.iterdir())) == 1
+    np.testing.assert_array_equal(first.exact["embeddings"], second.exact["embeddings"])
+    assert first.share({"loss": np.asarray(second.exact["loss"])}, "float32") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["speed", "--sizes", "1"], "--sizes must be 2 or more"),
+        (["speed", "--dims", "0"], "--dims must be 1 or more"),
+        (["speed", "--classes", "0"], "--classes must be 1 or more"),
+        (["speed", "--temperature", "0"], "--temperature must be finite and > 0"),
+        (["speed", "--threads", "0"], "--threads must be 1 to"),
+        (["speed", "--rival", "mine.py:right"], "--rival needs --frameworks with one framework"),
+        (["speed", *TINY, "--rival", "mine:right"], "--rival must be FILE.py:attribute"),
+        (["speed", *TINY, "--rival", "none.py:right"], "none.py is no file"),
+        (["memory", "--json", "nowhere/x.json"], "nowhere/x.json is in no folder that exists"),
+        (["memory", "--plot", "x.pdf"], "--plot must end in .png or .svg, got x.pdf"),
+        (["report", "--results", "nowhere"], "nowhere has neither speed.json nor memory.json"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(told)
+    assert (said.err.count("\n"), said.out) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fast"], ["speed", "--frameworks", "numpy"]])
+def test_unknown_words_are_one_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["speed", "--help"])
+    assert "--rival my_loss.py:my_supcon" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("attribute", "told"), [("nothing", "no attribute 'nothing'"), ("number", "must be callable")]
+)
+def test_rival_that_cannot_be_called_is_wrong_usage(
+    rivals: Path, attribute: str, told: str
+) -> None:
+    done = run("speed", *TINY, "--rival", f"mine.py:{attribute}", cwd=rivals)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_right_rival_is_timed(rivals: Path) -> None:
+    done = run(
+        "speed", *TINY, "--losses", "supcon", "--rival", "mine.py:right",
+        "--json", "a.json", "--plot", "a.svg", cwd=rivals,
+    )  # fmt: skip
+    found = statuses(rivals / "a.json")
+    rival, ours = found["mine.py:right"], found[frameworks.OURS]
+    assert done.returncode == 0
+    assert (rival["status"], ours["status"]) == ("timed", "timed")
+    assert ours["quartiles"][0] <= ours["median"] <= ours["quartiles"][1]
+    assert "| 64 | mine.py:right | " in done.stdout
+    assert "torch: supcon, N = 64" in done.stderr  # progress
+    assert (rivals / "a.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_wrong_rival_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
+    done = run(
+        "speed", *TINY, "--losses", "supcon", "--rival", "mine.py:with_anchor", "--json", "a.json",
+        cwd=rivals,
+    )  # fmt: skip
+    found = statuses(rivals / "a.json")["mine.py:with_anchor"]
+    assert done.returncode == 0
+    assert found["status"] == "wrong"
+    assert "median" not in found
+    assert "| mine.py:with_anchor | not timed, wrong: " in done.stdout
+
+
+@pytest.mark.parametrize("attribute", ["greedy", "deadly"])
+def test_rival_without_memory_or_life_leaves_the_others(rivals: Path, attribute: str) -> None:
+    done = run(
+        "speed", *TINY, "--losses", "supcon", "--rival", f"mine.py:{attribute}", "--json", "a.json",
+        cwd=rivals,
+    )  # fmt: skip
+    found = statuses(rivals / "a.json")
+    assert done.returncode == 0
+    assert found[f"mine.py:{attribute}"]["status"] in ("out of memory", "broke down")
+    assert found[frameworks.OURS]["status"] == "timed"
+    assert found[f"mine.py:{attribute}"]["status"] in done.stdout
+
+
+def test_dense_candidate_that_does_not_fit_is_marked(tmp_path: Path) -> None:
+    words = ["--losses", "tcl", "--memory-limit", "1e-5", "--json", "a.json"]
+    done = run("speed", *TINY, *words, cwd=tmp_path)
+    found = statuses(tmp_path / "a.json")
+    drawn = {each.name: each for each in figures.curves(read(tmp_path / "a.json"))}
+    assert done.returncode == 0
+    assert found[frameworks.OURS]["status"] == "timed"
+    assert found[frameworks.LEAN]["status"] == "out of memory"
+    assert "| lean dense | not timed, out of memory: would need" in done.stdout
+    assert (drawn[frameworks.LEAN].points, drawn[frameworks.LEAN].out_of_memory) == ([], [64])
+
+
+def test_memory_is_measured_in_a_fresh_process(tmp_path: Path) -> None:
+    words = ["--frameworks", "torch", "--losses", "tcl", "--sizes", "2048", "--quick"]
+    done = run("memory", *words, "--json", "a.json", cwd=tmp_path)
+    (found,) = read(tmp_path / "a.json")["measurements"]
+    assert (done.returncode, found["status"], found["name"]) == (0, "measured", frameworks.OURS)
+    assert found["bytes"] >= 2048 * 128 * 4  # the gradient, at least
+
+
+def test_floor_is_positive_and_grows_as_its_formula() -> None:
+    floor = Floor(lambda: sum(range(999)), lambda: sum(range(99)), 512 * 512)
+    floor.sample()
+    assert floor.as_json(64, 128)["seconds"] > 0
+    assert floor_seconds(10, 3, 1200.0, 0.01) == pytest.approx(1 + 1)
+
+
+def test_every_candidate_takes_a_turn_first() -> None:
+    order: list[str] = []
+    runners = [
+        measuring._Runner(partial(order.append, name), {"first_call": 1.0, "mode": "jit"})
+        for name in "ab"
+    ]
+    settings = measuring.Settings(seconds=1e-9, fewest=2)
+    monkeyed = Floor(lambda: None, lambda: None, 1, 1, [1.0], [1.0])
+    measuring.SHORTEST, kept = 1e-12, measuring.SHORTEST
+    measuring._take_turns(runners, settings, monkeyed, Case("tcl", 64))
+    measuring.SHORTEST = kept
+    assert order == ["a", "b", *"ab", *"ba"]
+
+
+def test_variants_keep_to_their_size() -> None:
+    found = {case.variant: case for case in _variants("tcl")}
+    assert found["10,000 classes"].N == 16384
+    assert found["D = 2048"].base == Case("tcl", 4096)
+    plain = replace(found["T = 0.01"], temperature=0.1, variant="base")
+    assert plain == Case("tcl", 4096, rivals=False)
+
+
+@pytest.mark.parametrize(
+    ("ours", "mark"), [(0.5, "missed"), (0.25, "met"), (0.1, "stretch"), (None, "not measured")]
+)
+def test_target_is_marked(ours: float | None, mark: str) -> None:
+    (target,) = [each for each in goals.TARGETS if each.title.startswith("torch TCL: times faster")]
+    speed = {"measurements": [_measured(1024, ours, 0.5)] * (ours is not None)}
+    assert goals.verdicts(target, speed, None)[1024].mark == mark
+
+
+def test_no_rival_left_is_told() -> None:
+    (target,) = [each for each in goals.TARGETS if each.title.startswith("torch TCL: times faster")]
+    speed = {"measurements": [_measured(65536, 12.0, None)]}
+    assert goals.verdicts(target, speed, None)[65536].told == "runs; no rival fits"
+
+
+def test_exponent_is_fitted() -> None:
+    assert tables.fitted_exponent([(2, 12.0), (4, 48.0), (8, 192.0)]) == pytest.approx(2)
+
+
+def test_results_page_is_generated(results: dict[str, Document]) -> None:
+    committed = (report.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert committed == report.page(results)
+
+
+@pytest.mark.parametrize("kind", report.KINDS)
+def test_figure_shows_every_figure(results: dict[str, Document], kind: str) -> None:
+    lines = figures.curves(results[kind])
+    assert lines == figures.curves(results[kind])
+    ours = [line for line in lines if line.name == frameworks.OURS]
+    assert {line.panel[0] for line in ours} == {"torch", "tensorflow", "jax"}
+    assert all(line.points == sorted(line.points) and line.points for line in ours)
+
+
+def test_figure_is_drawn_the_same_twice(results: dict[str, Document], tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.svg", "b.svg")]
+    for file in files:
+        figures.draw(results["speed"], file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_readme_has_the_generated_part(results: dict[str, Document]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, rest = readme.partition(f"{report.BEGIN}\n")
+    part, end, _ = rest.partition(report.END)
+    assert end
+    assert part == report.readme_part(results)
+
+
+def test_part_is_written_between_its_markers(results: dict[str, Document], tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(f"a\n{report.BEGIN}\nold\n{report.END}\nb\n", encoding="utf-8")
+    report.write_part(file, results)
+    part = report.readme_part(results)
+    assert file.read_text(encoding="utf-8") == f"a\n{report.BEGIN}\n{part}{report.END}\nb\n"
+
+
+def test_gpu_without_one_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert main(["gpu", "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said == "no CUDA device is visible to torch or jax: nothing was measured\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_gpu_cases_begin_small_and_end_large() -> None:
+    sizes = [case.N for case in gpu.cases()]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1], len(sizes)) == (1024, 262144, 40)
+
+
+def test_gpu_table_tells_what_did_not_fit() -> None:
+    found = _gpu_document()
+    told = gpu_tables.document(found)
+    assert "Conformance of torch on CUDA: conforms (3 pass, 1 n/a)." in told
+    assert "jax has no CUDA device here" in told
+    assert "| torch | TCL | 1024 | 128 | float32 | 10 ms | 2 | 64 | 500 ms | 64 |" in told
+    assert "- torch tcl N = 1024 base: lean dense, torch.compile, skipped, no time left" in told
+
+
+def _variants(loss: str) -> list[Case]:
+    from tuned_contrastive.benchmarks.cases import SIZES, variants
+
+    return variants(loss, SIZES)
+
+
+def _candidate(name: str, seconds: float | None) -> Document:
+    if seconds is None:
+        return {"name": name, "status": "out of memory", "reason": "would need 128 GiB"}
+    told = {"quartiles": [seconds, seconds], "first_call": seconds, "peak_bytes": 2**26}
+    return {"name": name, "status": "timed", "median": seconds, **told}
+
+
+def _measured(N: int, ours: float | None, rival: float | None) -> Document:
+    records = [_candidate(frameworks.OURS, ours), _candidate(frameworks.RELEASED, rival)]
+    floor = {"seconds": 0.005, "flops_per_second": 1e11, "seconds_per_exponential": 1e-9}
+    identity = Case("tcl", N).as_json()
+    return {"framework": "torch", **identity, "floor": floor, "candidates": records}
+
+
+def _gpu_document() -> Document:
+    measured = _measured(1024, 0.01, 0.5)
+    skipped = {"status": "skipped", "reason": "no time left"}
+    measured["candidates"][1] = _candidate(frameworks.LEAN, 0.5)
+    measured["candidates"].append({"name": frameworks.LEAN_COMPILED, **skipped})
+    where = {"card": "a card", "date": "today", "versions": {"torch": "2"}}
+    clauses = {"pass": 3, "n/a": 1}
+    return {
+        "what": "gpu", "partial": False, "environment": where, "missing": ["jax"],
+        "conformance": [{"framework": "torch", "status": "conforms", "clauses": clauses}],
+        "measurements": [measured],
+    }  # fmt: skip
