@@ -225,7 +225,7 @@ class RemainderDropped(Plain):
     """The rows after the last whole tile get no gradient."""
 
     breaks = "NUM-17"
-    capabilities = claims(modes=("eager", "tiles of 3"))
+    capabilities = claims(dtypes=("float32",), modes=("eager", "tiles of 3"))
 
     def gradients(self, case: Case, upstream: Array) -> Outcome:
         found = super().gradients(case, upstream)
