@@ -34,7 +34,9 @@ class BareNumpy:
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Refuse: a bare NumPy function has no gradients."""
-        raise NotImplementedError(f"{self.name} offers no gradients")
+        raise TypeError(
+            f"{self.name} must offer gradients to be asked for them, got a bare function"
+        )
 
 
 implementation = BareNumpy

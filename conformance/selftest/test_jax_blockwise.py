@@ -196,3 +196,11 @@ def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatc
 def test_a_wrong_block_size_is_refused(rows: Float64, size: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^block_size must be .*, got "):
         supcon_loss(jnp.asarray(rows), LABELS["one"], block_size=size)
+
+
+def test_pads_weigh_nothing_beside_a_small_denominator() -> None:
+    angles = 2 * np.pi / 3 * np.arange(3)
+    x = jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], 1), "float32")
+    labels = np.zeros(3, int)
+    found = jax.grad(lambda x: supcon_loss(x, labels, temperature=1e-3, block_size=2))(x)
+    assert np.isfinite(np.asarray(found)).all()

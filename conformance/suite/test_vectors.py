@@ -60,10 +60,8 @@ def test_modes(
     quantity: str,
     accept: Accept,
 ) -> None:
-    outcome = implementation.gradients(case_of(vector, dtype, mode=mode), vector.upstream)
-    got = getattr(outcome, quantity)
-    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
-    accept(share, f"{quantity} in mode {mode}")
+    case = case_of(vector, dtype, mode=mode)
+    accept(share_of(implementation, vector, case, quantity), f"{quantity} in mode {mode}")
 
 
 @pytest.mark.chosen("tiles of 3", dtypes=("float32",), every=True)
@@ -76,10 +74,8 @@ def test_several_tiles(
     quantity: str,
     accept: Accept,
 ) -> None:
-    outcome = implementation.gradients(case_of(vector, dtype, mode=mode), vector.upstream)
-    got = getattr(outcome, quantity)
-    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
-    accept(share, f"{quantity} in mode {mode}")
+    case = case_of(vector, dtype, mode=mode)
+    accept(share_of(implementation, vector, case, quantity), f"{quantity} in mode {mode}")
 
 
 @pytest.mark.chosen("jit", "graph", "xla", "tiles of 3", dtypes=("float32",))
@@ -93,9 +89,7 @@ def test_gradient_in_scalars_in_modes(
     accept: Accept,
 ) -> None:
     case = case_of(vector, dtype, mode=mode, learnable=True)
-    got = getattr(implementation.gradients(case, vector.upstream), quantity)
-    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
-    accept(share, f"the gradient in {quantity} in mode {mode}")
+    accept(share_of(implementation, vector, case, quantity), f"{quantity} in mode {mode}")
 
 
 @pytest.mark.chosen("tiles of 3", dtypes=("float32",), citing=EXTREME)
@@ -109,9 +103,7 @@ def test_extreme_scalars_by_several_tiles(
     accept: Accept,
 ) -> None:
     case = case_of(vector, dtype, mode=mode, learnable=True)
-    got = getattr(implementation.gradients(case, vector.upstream), quantity)
-    share = quantity_share(quantity, got, vector.expected, vector.bounds, dtype)
-    accept(share, f"the gradient in {quantity} in mode {mode}")
+    accept(share_of(implementation, vector, case, quantity), f"{quantity} in mode {mode}")
 
 
 def case_of(
@@ -124,3 +116,9 @@ def case_of(
     """Return the call that a vector describes."""
     parameters = {**vector.parameters, **({"reduction": reduction} if reduction else {})}
     return Case(vector.loss, vector.embeddings, vector.labels, parameters, dtype, mode, learnable)
+
+
+def share_of(implementation: Implementation, vector: Vector, case: Case, quantity: str) -> float:
+    """Return the share of the allowed error that a quantity of a differentiated call has."""
+    got = getattr(implementation.gradients(case, vector.upstream), quantity)
+    return quantity_share(quantity, got, vector.expected, vector.bounds, case.dtype)
