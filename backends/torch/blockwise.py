@@ -6,6 +6,7 @@ and `torch.func` two functions. What tiles have no formula for, second derivativ
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from tuned_contrastive.backends.torch import dense, tiles
-from tuned_contrastive.backends.torch.tiles import Scalar, Scalars
+from tuned_contrastive.backends.torch.rows import (
+    Order,
+    Scalar,
+    Scalars,
+    arrange_rows,
+    kept_shape,
+    sort_rows,
+)
 
 THRESHOLD = 512
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2)."""
@@ -40,9 +48,11 @@ def anchor_losses(
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = int(block_size or BLOCK_SIZE.get(z.device.type, 4096))
-    losses: Any = _losses if torch.compiler.is_compiling() else _Losses.apply
-    found: tuple[Tensor, ...] = losses(z, labels, *tensors, numbers, normalize, block)
-    return found[0], found[1]
+    keep = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in (z, *tensors))
+    losses: Any = _losses_operator if torch.compiler.is_compiling() else _Losses.apply
+    order = sort_rows(labels, z.dtype)
+    found: tuple[Tensor, ...] = losses(z, *order, *tensors, numbers, normalize, block, keep)
+    return found[0], order.shares > 0
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -65,31 +75,38 @@ def _scalars(
     )
 
 
-@torch.library.custom_op("tuned_contrastive::losses", mutates_args=())
 def _losses(
     z: Tensor,
-    labels: Tensor,
+    order: Tensor,
+    starts: Tensor,
+    shares: Tensor,
     T: Tensor | None,
     k1: Tensor | None,
     k2: Tensor | None,
     numbers: list[float],
     normalize: bool,
     block: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return l_i (N,), who is an anchor (N,), and what `tiles.row_sums` keeps for the gradient."""
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return l_i (N,), and what `_gradients` takes: sums and the first tiles.
+
+    Without `keep` there are none of these, and the gradient is the same.
+    """
     scalars = _scalars(T, k1, k2, numbers)
-    rows = tiles.arrange_rows(z, labels, scalars, normalize, block)
-    losses, sums, kept = tiles.row_sums(rows, scalars)
-    return rows.restore(losses), rows.restore(rows.sizes > 0), rows.restore(sums), kept
+    rows = arrange_rows(z, Order(order, starts, shares), scalars, normalize, block)
+    kept = z.new_empty(kept_shape(len(z), block, keep))
+    losses, sums = tiles.row_sums(rows, scalars, kept)
+    return rows.restore(losses), rows.restore(sums), kept
 
 
-@torch.library.custom_op("tuned_contrastive::gradients", mutates_args=())
 def _gradients(
     upstream: Tensor,
     sums: Tensor,
     kept: Tensor,
     z: Tensor,
-    labels: Tensor,
+    order: Tensor,
+    starts: Tensor,
+    shares: Tensor,
     T: Tensor | None,
     k1: Tensor | None,
     k2: Tensor | None,
@@ -99,21 +116,26 @@ def _gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients in z (N, D) and in T, k1 and k2 (3,), given those in l_i."""
     scalars = _scalars(T, k1, k2, numbers)
-    rows = tiles.arrange_rows(z, labels, scalars, normalize, block)
+    rows = arrange_rows(z, Order(order, starts, shares), scalars, normalize, block)
     arriving = rows.arrange(upstream), rows.arrange(sums)
     dz, found = tiles.gradients(*arriving, kept, rows, scalars)
     return rows.restore(dz), found
 
 
-@_losses.register_fake
-def _(z: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    N, block = z.shape[0], rest[-1]  # len would fix N for `torch.compile`
-    kept = N if block >= N else 0
-    anchors = labels.new_empty(N, dtype=torch.bool)
-    return z.new_empty(N), anchors, z.new_empty(N, 3), z.new_empty(kept, kept)
+_operator = partial(torch.library.custom_op, mutates_args=())
+_losses_operator = _operator("tuned_contrastive::losses")(_losses)
+_gradients_operator = _operator("tuned_contrastive::gradients")(_gradients)
 
 
-@_gradients.register_fake
+@_losses_operator.register_fake
+def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    N = z.shape[0]  # len would fix N for `torch.compile`
+    *_, k1, k2, _, _, block, keep = rest
+    columns = 1 + sum(k is not None for k in (k1, k2))
+    return z.new_empty(N), z.new_empty(N, columns), z.new_empty(kept_shape(N, block, keep))
+
+
+@_gradients_operator.register_fake
 def _(upstream: Tensor, sums: Tensor, kept: Tensor, z: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(z, memory_format=torch.contiguous_format), z.new_empty(3)
 
@@ -124,9 +146,9 @@ class _Dense:
     They give the derivatives that tiles have no formula for. A number is no variable.
     """
 
-    def __init__(self, z: Tensor, labels: Tensor, *rest: Any) -> None:
-        *scalars, self._numbers = rest
-        self._labels = labels
+    def __init__(self, z: Tensor, order: Tensor, starts: Tensor, *rest: Any) -> None:
+        _, *scalars, self._numbers = rest
+        self._labels = starts  # which name the classes
         self._places = [place for place, value in enumerate(scalars) if value is not None]
         self.variables = (z, *self.pick(scalars))
 
@@ -190,45 +212,53 @@ def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     return mapped
 
 
+def _pull(gradients: Any, ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    """Return what `gradients` finds for the arguments of the losses that `ctx` is of."""
+    *_, T, k1, k2 = ctx.saved_tensors
+    rest = (ctx.numbers, ctx.normalize, ctx.block)
+    dz, found = gradients(upstream, *ctx.saved_tensors, *rest)
+    of_scalars = (
+        None if value is None else found[place].to(value.dtype)
+        for place, value in enumerate((T, k1, k2))
+    )
+    return dz, None, None, None, *of_scalars, None, None, None, None
+
+
 class _Losses(torch.autograd.Function):
     """`_losses` with its derivatives, as autograd and `torch.func` take them."""
 
-    forward = staticmethod(_losses)
+    # Its parameters are none by name, which torch would look up in each call, in 0.1 ms.
+    forward = staticmethod(lambda *arguments: _losses(*arguments))
     vmap = staticmethod(_one_by_one(lambda *arguments: _Losses.apply(*arguments)))  # type: ignore[no-untyped-call]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Save what `_gradients` is called with, but for the arriving gradient."""
-        *tensors, ctx.numbers, ctx.normalize, ctx.block = inputs
-        _, *rest = output
-        ctx.mark_non_differentiable(*rest)
-        ctx.save_for_backward(*rest[1:], *tensors)
+        *tensors, ctx.numbers, ctx.normalize, ctx.block, _ = inputs
+        _, *saved = output
+        ctx.mark_non_differentiable(*saved)
+        ctx.set_materialize_grads(False)  # zeros for what has no derivative, `kept` most of all
+        ctx.save_for_backward(*saved, *tensors)
         ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients, by tiles."""
-        sums, kept, z, labels, *scalars = ctx.saved_tensors
-        rest = (ctx.numbers, ctx.normalize, ctx.block)
-        gradients: Any = _Gradients.apply
-        dz, found = gradients(upstream, sums, kept, z, labels, *scalars, *rest)
-        pairs = zip(scalars, found, strict=True)
-        of_scalars = (None if value is None else g.to(value.dtype) for value, g in pairs)
-        return dz, None, *of_scalars, None, None, None
+        return _pull(_Gradients.apply, ctx, upstream)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
         """Return the derivative along a direction, through `dense`."""
         form = _Dense(*ctx.saved_tensors, ctx.numbers)
-        dz, _, *scalars, _, _, _ = tangents
+        dz, _, _, _, *scalars, _, _, _, _ = tangents
         along = _or_zeros((dz, *form.pick(scalars)), form.variables)
-        return _along(form.losses, form.variables, along), None, None, None
+        return _along(form.losses, form.variables, along), None, None
 
 
 class _Gradients(torch.autograd.Function):
     """`_gradients` with its derivatives, both through `dense`."""
 
-    forward = staticmethod(_gradients)
+    forward = staticmethod(lambda *arguments: _gradients(*arguments))
     vmap = staticmethod(_one_by_one(lambda *arguments: _Gradients.apply(*arguments)))  # type: ignore[no-untyped-call]
 
     @staticmethod
@@ -245,20 +275,24 @@ class _Gradients(torch.autograd.Function):
         form = _Dense(*tensors, ctx.numbers)
         pull = torch.func.vjp(form.gradients, upstream, *form.variables)[1]
         of_upstream, dz, *scalars = pull(arriving)
-        return of_upstream, None, None, dz, None, *form.spread(scalars), None, None, None
+        of_scalars = form.spread(scalars)
+        return of_upstream, None, None, dz, None, None, None, *of_scalars, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
         """Return the derivatives along a direction."""
         upstream, *tensors = ctx.saved_tensors
         form = _Dense(*tensors, ctx.numbers)
-        of_upstream, _, _, dz, _, *scalars, _, _, _ = tangents
+        of_upstream, _, _, dz, _, _, _, *scalars, _, _, _ = tangents
         variables = (upstream, *form.variables)
         along = _or_zeros((of_upstream, dz, *form.pick(scalars)), variables)
         found: tuple[Tensor, Tensor] = _along(form.gradients, variables, along)
         return found
 
 
-_losses.register_autograd(_Losses.backward, setup_context=_Losses.setup_context)
-_losses.register_vmap(_one_by_one(_losses))
-_gradients.register_vmap(_one_by_one(_gradients))
+_losses_operator.register_autograd(
+    lambda ctx, upstream, *_: _pull(_gradients_operator, ctx, upstream),
+    setup_context=_Losses.setup_context,
+)
+_losses_operator.register_vmap(_one_by_one(_losses_operator))
+_gradients_operator.register_vmap(_one_by_one(_gradients_operator))

@@ -19,14 +19,13 @@ def anchor_losses(
     `z` (N, D) is compared as it is; `labels` (N,) is int64; T, k1 and k2 are Python numbers or
     scalars on z's device. A number of 0 drops its term (TCL-5).
     """
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    positives = (labels[:, None] == labels) & ~itself  # (N, N)
+    positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
     sizes = positives.sum(1)  # |P(i)|, (N,)
     # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    s = (z @ z.T).masked_fill_(itself, 0)  # (N, N)
-    t = _over_temperature(s, T)
+    s = _with_itself(z @ z.T, 0)  # (N, N)
+    t = _with_itself(_over_temperature(s, T), -math.inf)
 
-    groups = [_temperature_terms(t, itself, positives, k2)]
+    groups = [_temperature_terms(t, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
         factor, offset = _weight(k1, z.dtype)
         groups.append((torch.where(positives, offset - s, -math.inf), factor))
@@ -38,6 +37,15 @@ def anchor_losses(
     anchors = sizes > 0
     losses = torch.where(anchors, total, 1).log() + (maximum - mean)
     return torch.where(anchors, losses, 0), anchors
+
+
+def _with_itself(pairs: Tensor, value: float) -> Tensor:
+    """Return pairs, in their memory, with a value where a row meets itself."""
+    if torch.compiler.is_compiling():  # which fuses a mask, and warns of a diagonal (2.13)
+        itself = torch.eye(pairs.shape[0], dtype=torch.bool, device=pairs.device)
+        return pairs.masked_fill(itself, value)
+    pairs.diagonal().fill_(value)  # a mask would be read, and copied for the gradient
+    return pairs
 
 
 def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
@@ -52,16 +60,16 @@ def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
 
 
 def _temperature_terms(
-    t: Tensor, itself: Tensor, positives: Tensor, k2: Tensor | float
+    t: Tensor, positives: Tensor, k2: Tensor | float
 ) -> tuple[Tensor, Tensor | None]:
     """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
     if not isinstance(k2, Tensor):
         if k2 == 0:
             return torch.where(positives, t, -math.inf), None
         if k2 == 1:
-            return t.masked_fill(itself, -math.inf), None
+            return t, None
     factor, offset = _weight(k2, t.dtype)
-    exponents = torch.where(positives, t, t + offset).masked_fill(itself, -math.inf)
+    exponents = torch.where(positives, t, t + offset)
     return exponents, None if factor is None else torch.where(positives, 1, factor)
 
 

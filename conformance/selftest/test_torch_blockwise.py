@@ -1,5 +1,6 @@
 """The tiled form of the PyTorch backend: exact against the reference, small, and transformable."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss, tiles
+from tuned_contrastive.backends.torch.rows import Rows, Scalars, arrange_rows, kept_shape, sort_rows
 from tuned_contrastive.reference import tcl_gradients
 
 N = blockwise.THRESHOLD + 37
@@ -102,22 +104,36 @@ def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> Non
     block, scalars = blockwise.BLOCK_SIZE["cpu"], (temperature, 5000.0, 0.5)
     with Largest() as largest:  # type: ignore[no-untyped-call]
         # Not through the operators, into which a mode does not look.
-        found = tiles.arrange_rows(z, y, scalars, True, block)
-        losses, sums, kept = tiles.row_sums(found, scalars)
+        found = arranged(z, y, scalars, block)
+        kept = z.new_empty(kept_shape(len(z), block, False))
+        losses, sums = tiles.row_sums(found, scalars, kept)
         tiles.gradients(losses, sums, kept, found, scalars)
     assert block**2 <= largest.elements <= 2 * block**2
 
 
+def test_what_is_kept_for_the_gradient_stays_below_32_mib() -> None:
+    block = blockwise.BLOCK_SIZE["cpu"]
+    found = [math.prod(kept_shape(10**5, size, True)) for size in (1, 7, 100, block)]
+    assert max(found) <= 2**23
+    assert found[-1] > 2**22
+    assert kept_shape(10**5, block, False)[0] == 0
+    assert kept_shape(700, 10**6, True) == (1, 700, 700)
+
+
+def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
+    return arrange_rows(z, sort_rows(y, z.dtype), scalars, True, block)
+
+
 def test_supcon_needs_no_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(7)
-    found = tiles.arrange_rows(z, y, (0.1, 0.0, 1.0), True, 64)
-    assert not any(masked for *_, masked in found.tiles)
+    found = arranged(z, y, (0.1, 0.0, 1.0), 64)
+    assert not any(tile.masked for tile in found.tiles)
 
 
 def test_only_tiles_near_the_diagonal_need_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(N)
-    found = tiles.arrange_rows(z, y, (0.1, 2.0, 1.0), True, 64)
-    assert all(masked == (i == j) for i, j, masked in found.tiles)
+    found = arranged(z, y, (0.1, 2.0, 1.0), 64)
+    assert all(tile.masked == tile.diagonal for tile in found.tiles)
 
 
 @pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
@@ -194,11 +210,12 @@ def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, coun
 def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype) -> None:
     x, y = rows(40).float(), labels(7, 40)
     T = torch.tensor(0.3, dtype=dtype)
-    rest: tuple[Any, ...] = (x, y, T, None, None, [0.0, 2.0, 1.0], False, 16)
-    losses, _, *kept = blockwise._losses(*rest)
+    rest: tuple[Any, ...] = (x, *sort_rows(y, x.dtype), T, None, None, [0.0, 2.0, 1.0], False, 16)
+    losses, *saved = blockwise._losses_operator(*rest, True)
     told = ("test_schema", "test_faketensor")
-    torch.library.opcheck(blockwise._losses, rest, test_utils=told)
-    torch.library.opcheck(blockwise._gradients, (losses, *kept, *rest), test_utils=told)
+    torch.library.opcheck(blockwise._losses_operator, (*rest, True), test_utils=told)
+    given = (losses, *saved, *rest)
+    torch.library.opcheck(blockwise._gradients_operator, given, test_utils=told)
 
 
 def test_third_derivative_is_that_of_all_pairs() -> None:

@@ -1,0 +1,224 @@
+"""The rows and their pairs, cut into tiles whose products are made one after the other.
+
+Rows are sorted by label, so that only tiles near the diagonal have positives; s_ij = s_ji, so that
+a tile (i, j) of two slices, i <= j, serves the rows of both.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Scalar = Tensor | float
+Scalars = tuple[Scalar, Scalar, Scalar]  # T, k1, k2
+
+KEPT = 30
+"""Tiles of up to 512 rows, or as much memory, that the gradient finds as the value left them.
+
+What is smaller than 32 MiB the C library of Linux gives out again without clearing it.
+"""
+
+
+class Order(NamedTuple):
+    """What the labels say of each row, in the order they came in, (N,) each."""
+
+    rows: Tensor
+    """The row at each place when they are sorted by label."""
+    starts: Tensor
+    """The first of these places that the row's class has; it also names the class."""
+    shares: Tensor
+    """1/|P(i)|, 0 where P(i) is empty; of the dtype of the rows."""
+
+
+class Tile(NamedTuple):
+    """The pairs of two slices of the rows."""
+
+    place: int
+    rows: slice
+    columns: slice
+    masked: bool
+    """Whether a mask has to tell the positives."""
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether the columns are the rows."""
+        return self.rows == self.columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of rows and of columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows, in the order of their labels where a tile needs that, and their pairs by tiles."""
+
+    z: Tensor  # (N, D)
+    order: Tensor | None
+    starts: Tensor  # (N,), as in `Order`
+    shares: Tensor  # (N,)
+    alone: Tensor  # whether P(i) is empty, (N,)
+    tiles: list[Tile]
+    unit: bool
+    shifted: bool
+    """Whether a maximum is taken off before exponentials are."""
+
+    @property
+    def nothing(self) -> float:
+        """What stands for no term."""
+        return -math.inf if self.shifted else 0.0
+
+    def terms(self, x: Tensor) -> Tensor:
+        """Return e^x, in the memory of x, or x itself where a maximum has to be taken off first."""
+        return x if self.shifted else x.exp_()
+
+    def arrange(self, values: Tensor) -> Tensor:
+        """Return values of the rows as they came in, along the first axis, in this order."""
+        return values if self.order is None else values[self.order]
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Return values of these rows, along the first axis, in the order they came in."""
+        if self.order is None:
+            return values
+        return torch.empty_like(values).index_copy_(0, self.order, values)
+
+    def same(self, tile: Tile) -> Tensor:
+        """Return which pairs of a tile are positive."""
+        same = self.starts[tile.rows, None] == self.starts[tile.columns]
+        return same.fill_diagonal_(False) if tile.diagonal else same
+
+    def sums_over_positives(self, values: Tensor) -> Tensor:
+        """Return sum_P(i) of values (N, D): of those of one size, else leaving i out cancels."""
+        sums = torch.zeros_like(values)
+        if values.is_cpu:
+            sums.index_add_(0, self.starts, values)
+        else:  # there index_add_ adds in any order (NUM-13)
+            sums.index_put_((self.starts,), values, accumulate=True)
+        return sums[self.starts].sub_(values)
+
+
+class Products:
+    """The products of tiles: the first of them in memory of their own, the others in shared one."""
+
+    def __init__(self, rows: Rows, T: Scalar, kept: Tensor, filled: bool) -> None:
+        self._rows, self._T, self._kept, self._filled = rows, T, kept, filled
+        self._scratch: dict[int, Tensor] = {}
+
+    def scratch(self, which: int, tile: Tile) -> Tensor:
+        """Return memory that the next tile overwrites."""
+        if which not in self._scratch:
+            largest = max(math.prod(tile.shape) for tile in self._rows.tiles)
+            self._scratch[which] = self._rows.z.new_empty(largest)
+        return _shaped(self._scratch[which], tile)
+
+    def of(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """Return s, and the terms of s/T; of an anchor with itself 0, which may overflow, and none.
+
+        Where no mask or maximum needs s, the terms stand in its place.
+        """
+        is_kept = tile.place < len(self._kept)
+        own = _shaped(self._kept[tile.place].flatten(), tile) if is_kept else self.scratch(0, tile)
+        is_known = is_kept and self._filled
+        if not (tile.masked or self._rows.shifted):
+            return own, own if is_known else self._rows.terms(self._exponents(tile, own))
+        s = own if is_known else self._similarities(tile, own)
+        t = torch.div(s, self._T, out=self.scratch(1, tile))
+        return s, self._rows.terms(t.fill_diagonal_(-math.inf) if tile.diagonal else t)
+
+    def _exponents(self, tile: Tile, out: Tensor) -> Tensor:
+        if isinstance(self._T, float):
+            a, b = self._rows.z[tile.rows], self._rows.z[tile.columns].T
+            torch.addmm(out, a, b, beta=0, alpha=1 / self._T, out=out)
+        else:
+            self._similarities(tile, out).div_(self._T)
+        return out.fill_diagonal_(-math.inf) if tile.diagonal else out
+
+    def _similarities(self, tile: Tile, out: Tensor) -> Tensor:
+        torch.mm(self._rows.z[tile.rows], self._rows.z[tile.columns].T, out=out)
+        return out.fill_diagonal_(0) if tile.diagonal else out
+
+
+def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
+    """Sort by class, once; equal labels keep their order."""
+    ordered, rows = labels.sort(stable=True)
+    labels = labels.contiguous()
+    starts = torch.searchsorted(ordered, labels)
+    sizes = torch.searchsorted(ordered, labels, right=True).sub_(starts).sub_(1)
+    return Order(rows, starts, sizes.to(dtype).reciprocal_().masked_fill_(sizes == 0, 0))
+
+
+def arrange_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
+    """Cut the pairs into tiles of at most `block` rows and columns, masked ones near the diagonal.
+
+    Rows of norm 1 or 0 under SupCon need no masks, and so no order.
+    """
+    masked = not (normalize and is_number(scalars[1], 0) and is_number(scalars[2], 1))
+    rows, starts, shares = order
+    is_sorted = masked and len(z) > block
+    if is_sorted:
+        z, starts, shares = z[rows], starts[rows], shares[rows]
+    tiles = _tiles(len(z), block, starts if masked else None)
+    return Rows(
+        z,
+        rows if is_sorted else None,
+        starts,
+        shares,
+        shares == 0,
+        [Tile(place, *part) for place, part in enumerate(tiles)],
+        normalize,
+        shifted=not _fits(z, scalars, normalize),
+    )
+
+
+def kept_shape(N: int, block: int, keep: bool) -> tuple[int, int, int]:
+    """Return the shape of what `Products` keeps, if anything; N may be a symbol of the compiler."""
+    least: Any = torch.sym_min  # untyped
+    blocks, side = -(-N // block), least(N, block)
+    most = max(1, min(KEPT, KEPT * 512**2 // block**2)) if keep else 0
+    return least(blocks * (blocks + 1) // 2, most), side, side
+
+
+def is_number(value: Scalar, number: float) -> bool:
+    """Return whether a scalar is this number, and not a tensor."""
+    return isinstance(value, float) and value == number
+
+
+def _tiles(N: int, block: int, starts: Tensor | None) -> Iterator[tuple[slice, slice, bool]]:
+    """Yield rows, columns, and whether a mask has to tell the positives: by `starts`, if any."""
+    stops = [min(start + block, N) for start in range(0, N, block)]
+    reached = [N] * len(stops)
+    if starts is None:
+        reached = stops
+    elif starts.is_cpu and len(stops) > 1:  # a device would have to be waited for
+        last = starts[[stop - 1 for stop in stops]]
+        reached = torch.searchsorted(starts, last, right=True).tolist()
+    for start, stop, reach in zip(range(0, N, block), stops, reached, strict=True):
+        rows = slice(start, stop)
+        yield rows, rows, starts is not None
+        for first in range(stop, reach, block):
+            yield rows, slice(first, min(first + block, reach)), True
+        for first in range(reach, N, block):
+            yield rows, slice(first, min(first + block, N)), False
+
+
+def _fits(z: Tensor, scalars: Scalars, normalize: bool) -> bool:
+    """Return whether exp(s/T) and exp(-s), their sums and inverses fit the dtype as they are.
+
+    Values are read on the host only; where a device would have to be waited for, the answer is no.
+    """
+    if not all(isinstance(value, float) or value.is_cpu for value in scalars):
+        return False
+    if not (normalize or z.is_cpu):
+        return False
+    largest = 1.0 if normalize else float(z.square().sum(1).amax())  # no |s| is above it
+    limit = 0.46 * math.log(torch.finfo(z.dtype).max)  # 40 in float32: T = 0.025 fits
+    T, *factors = (float(value) for value in scalars)
+    return largest <= limit * min(1, T) and all(k == 0 or 1e-8 < k < 1e8 for k in factors)
+
+
+def _shaped(memory: Tensor, tile: Tile) -> Tensor:
+    return memory[: math.prod(tile.shape)].view(tile.shape)
