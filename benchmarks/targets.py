@@ -45,14 +45,18 @@ class Verdict:
     value: float | None
     mark: str
     """"stretch", "met", "missed", "runs" or "not measured"."""
+    limit: float | None = None
+    """What the floor itself would reach, where that is told."""
 
     @property
     def told(self) -> str:
         """The verdict in a cell of a table."""
         if self.value is None:
             return "–" if self.mark == "not measured" else self.mark
-        mark = f"**{self.mark}**" if self.mark == "missed" else self.mark
-        return f"{self.value:.3g} {mark}"
+        if self.mark != "missed":
+            return f"{self.value:.3g} {self.mark}"
+        limit = "" if self.limit is None else f", the floor {self.limit:.3g}"
+        return f"{self.value:.3g} **missed**{limit}"
 
 
 LOSS_NAMES = {"supcon": "SupCon", "tcl": "TCL"}
@@ -84,9 +88,9 @@ def verdicts(target: Target, speed: Document | None, memory: Document | None) ->
     found = {}
     for N, (must, stretch) in target.goals.items():
         if target.measure == "growth":
-            value, told = _growth(target, N, memory), ""
+            value, told, limit = _growth(target, N, memory), "", None
         else:
-            value, told = _time(target, N, speed)
+            value, told, limit = _time(target, N, speed)
         if value is None:
             found[N] = Verdict(None, told or "not measured")
             continue
@@ -94,7 +98,7 @@ def verdicts(target: Target, speed: Document | None, memory: Document | None) ->
         mark = "met" if sign * value >= sign * must else "missed"
         if stretch is not None and sign * value >= sign * stretch:
             mark = "stretch"
-        found[N] = Verdict(value, mark)
+        found[N] = Verdict(value, mark, limit)
     return found
 
 
@@ -145,16 +149,19 @@ def base_of(found: Document | None, framework: str, loss: str, N: int) -> list[D
     ]
 
 
-def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None, str]:
+def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None, str, float | None]:
+    """Return what was found, what else to say, and what the floor would reach of a rival."""
     for measured in base_of(speed, target.framework, target.loss, N):
-        ours = _fastest(measured, names.OURS, names.OURS_XLA)
+        ours, floor = _fastest(measured, names.OURS, names.OURS_XLA), measured["floor"]["seconds"]
         if ours is None:
-            return None, "**missed**"
+            return None, "**missed**", None
         if target.measure == "floor":
-            return ours / float(measured["floor"]["seconds"]), ""
+            return ours / float(floor), "", None
         rival = _fastest(measured, *target.rivals)
-        return (None, "runs; no rival fits") if rival is None else (rival / ours, "")
-    return None, ""
+        if rival is None:
+            return None, "runs; no rival fits", None
+        return rival / ours, "", rival / float(floor)
+    return None, "", None
 
 
 def _fastest(measured: Document, *candidates: str) -> float | None:

@@ -1,17 +1,30 @@
 """The arithmetic of tiles: sums and gradient by pairs of row blocks (SUP-4 to SUP-7, TCL-1, GRD-1).
 
-Rows are sorted by label, so that positives are near the diagonal and a tile far from it needs no
-mask. Only tiles (i, j) with i <= j are visited: each serves its rows and its columns.
+Nothing here is differentiated: `blockwise` says what the derivatives are.
 """
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
+
+from tuned_contrastive.backends.jax.rows import (
+    Blocks,
+    Order,
+    State,
+    Tile,
+    cut_rows,
+    equal,
+    over_tiles,
+    padded,
+    products,
+    put,
+    sides,
+    zero,
+)
 
 LARGEST_EXPONENT = {"float32": 40.0, "float64": 400.0}
 """Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
@@ -47,27 +60,6 @@ class Inputs(NamedTuple):
     offset2: Array
 
 
-class Order(NamedTuple):
-    """The rows sorted by label; each field has the shape (N,)."""
-
-    order: Array
-    inverse: Array
-    first: Array
-    """Where the class of a sorted row begins, which also names the class."""
-    end: Array
-
-
-class Blocks(NamedTuple):
-    """Sorted rows in whole blocks; a pad is a zero row in a class of its own."""
-
-    z: Array  # (blocks, size, D)
-    first: Array  # (blocks, size)
-    place: Array  # (blocks, size), the number of the sorted row
-    gone: Array  # (blocks, size), -inf for a pad, else 0
-    share: Array  # (blocks, size), 1/|P(i)|, 0 without positives
-    reach: Array  # (blocks,), where blocks begin that share no class with this one
-
-
 class Rows(NamedTuple):
     """What the gradient needs of each sorted row, in blocks."""
 
@@ -76,39 +68,10 @@ class Rows(NamedTuple):
     turned: Array  # (blocks, D, size): XLA multiplies slowly by a transposed tile
 
 
-class Tile(NamedTuple):
-    """Which tile, and how much of its structure is known while tracing."""
-
-    i: Array
-    j: Array
-    diagonal: bool
-    masked: bool
-    shift: bool
-
-
-State = Any
-Visit = Callable[[Tile, State], State]
-
-
-@jax.jit
-def sorted_order(labels: Array) -> Order:
-    """Return the rows' order by label; rows of one class keep theirs."""
-    order = jnp.argsort(labels, stable=True)
-    ordered = labels[order]
-    first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
-    found = (order, jnp.argsort(order), first, end)
-    return Order(*(indices.astype("int32") for indices in found))
-
-
-def zero(value: Array) -> Array:
-    """Return 0, varying along the axes of `jax.shard_map` along which `value` does."""
-    return jnp.where(value.reshape(-1)[0] == 0, jnp.zeros((), "int8"), 0)
-
-
 @partial(jax.jit, static_argnames="plan")
 def losses(inputs: Inputs, order: Order, plan: Plan) -> tuple[Array, Array]:
     """Return l_i (N,), and of the sorted rows log D and logarithms of two of its sums, (3, N)."""
-    blocks, n = _blocks(inputs.z, order, plan.size), len(inputs.z)
+    blocks, n = cut_rows(inputs.z, order, plan.size), len(inputs.z)
     shape, dtype = blocks.gone.shape, inputs.z.dtype
     counts = _counts(inputs, plan, shape[0])
     lowest = jnp.where(counts[-1] > 0, np.finfo(dtype).min, 0) if plan.shifts[-1] else 0
@@ -116,7 +79,7 @@ def losses(inputs: Inputs, order: Order, plan: Plan) -> tuple[Array, Array]:
     state: State = ([(zeros + lowest, zeros)] * (1 + plan.apart + plan.low), zeros)
     for shift, count in zip(plan.shifts, counts, strict=True):
         visit = partial(_add_sums, blocks, inputs.T.astype(dtype), plan)
-        state = _over_tiles(visit, blocks.reach, shift, count, state)
+        state = over_tiles(visit, blocks.reach, shift, count, state)
     sums, mean = state
     logs = [(top + jnp.log(total)).reshape(-1)[:n] for top, total in sums]
     far, low = logs[0], logs[-1]
@@ -133,7 +96,7 @@ def gradient(
 ) -> tuple[Array, ...]:
     """Return the gradients in z, T (0 unless it is `learnable`) and the factors of k1 and k2."""
     z, dtype = inputs.z, inputs.z.dtype
-    blocks, (n, d) = _blocks(z, order, plan.size), z.shape
+    blocks, (n, d) = cut_rows(z, order, plan.size), z.shape
     log_d, far, low = saved
     anchors = order.end - order.first > 1
     w = jnp.where(anchors, upstream[order.order], 0)
@@ -142,9 +105,7 @@ def gradient(
     # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
     log_d = jnp.where(anchors, log_d, jnp.inf)
     shape = blocks.gone.shape
-    rows = Rows(
-        _padded(w / unit, plan.size), _padded(log_d, plan.size), jnp.swapaxes(blocks.z, 1, 2)
-    )
+    rows = Rows(padded(w / unit, plan.size), padded(log_d, plan.size), jnp.swapaxes(blocks.z, 1, 2))
     scalars = (inputs.T.astype(dtype), *_log_weights(inputs))
     visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
     state = tuple(
@@ -152,7 +113,7 @@ def gradient(
         for size in ((*shape, d), (shape[0], d, shape[1]), shape[1:])
     )
     for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
-        state = _over_tiles(visit, blocks.reach, shift, count, state)
+        state = over_tiles(visit, blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
     dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / scalars[0] * unit
     dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / inputs.T
@@ -161,32 +122,6 @@ def gradient(
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
     ]
     return dz[order.inverse], dT, *factors
-
-
-def _blocks(z: Array, order: Order, size: int) -> Blocks:
-    n, last = len(z), len(z) - 1
-    number = -(-n // size)
-    pads = number * size - n
-    first = jnp.pad(order.first, (0, pads), constant_values=n).reshape(number, size)
-    gone = np.where(np.arange(number * size) < n, 0, -np.inf).reshape(number, size)
-    positives = order.end - order.first - 1
-    share = jnp.where(positives > 0, 1 / jnp.maximum(positives, 1).astype(z.dtype), 0)
-    ends = order.end[np.minimum(np.arange(1, number + 1) * size - 1, last)]
-    return Blocks(
-        _padded(z[order.order], size),
-        first,
-        jnp.arange(number * size, dtype="int32").reshape(number, size),
-        jnp.asarray(gone, z.dtype),
-        _padded(share, size),
-        (ends + (size - 1)) // size,
-    )
-
-
-def _padded(rows: Array, size: int) -> Array:
-    """Return rows, and zeros, as whole blocks."""
-    pads = -len(rows) % size
-    padded = jnp.pad(rows, [(0, pads)] + [(0, 0)] * (rows.ndim - 1))
-    return padded.reshape(-1, size, *rows.shape[1:])
 
 
 def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:
@@ -228,50 +163,16 @@ def _weighted_sum(w: Array, exponents: Array) -> Array:
     return jnp.where(total == 0, 0, total * root * root)
 
 
-def _over_tiles(visit: Visit, reach: Array, shift: bool, count: Any, state: State) -> State:
-    """Visit the tiles of the first `count` block rows, by how they are masked."""
-    number = len(reach)
-
-    def along(i: Array, state: State) -> State:
-        far = jnp.minimum(jnp.maximum(reach[i], i + 1), number)
-        state = visit(Tile(i, i, True, True, shift), state)
-        if number == 1:  # XLA would lift the products out of loops of no turns
-            return state
-        for start, stop, masked in ((i + 1, far, True), (far, number, False)):
-            tile = partial(Tile, i, diagonal=False, masked=masked, shift=shift)
-            state = lax.fori_loop(start, stop, lambda j, state, t=tile: visit(t(j), state), state)
-        return state
-
-    return lax.fori_loop(0, count, along, state)
-
-
-def _products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Array, Array]:
-    """Return s_ij and s_ij/T, of which XLA drops what is not used."""
-    rows, columns = blocks.z[tile.i], blocks.z[tile.j]
-    # In range, the rows are divided, not the products, which are more.
-    dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
-    found = dot(rows, columns) if tile.shift else dot(rows / T, columns)
-    if tile.diagonal:  # NUM-10: the product of a row with itself may overflow
-        found = jnp.where(_equal(blocks.place, tile), 0, found)
-    return (found, found / T) if tile.shift else (found * T, found)
-
-
-def _equal(values: Array, tile: Tile) -> Array:
-    """Return where a row of the tile and a column have the same value."""
-    # Not jnp.eye for the diagonal: XLA keeps it as a mask, which it reads more slowly.
-    return values[tile.i][:, None] == values[tile.j][None, :]
-
-
 def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) -> State:
     """Add a tile's terms to the sums of its rows and, off the diagonal, of its columns."""
     i, j = tile.i, tile.j
-    s, t = _products(blocks, tile, T, plan.precision)
+    s, t = products(blocks, tile, T, plan.precision)
     kept = t + blocks.gone[j][None, :]
-    same = _equal(blocks.first, tile)
-    positives = same & ~_equal(blocks.place, tile) if tile.diagonal else same
+    same = equal(blocks.first, tile)
+    positives = same & ~equal(blocks.place, tile) if tile.diagonal else same
     others = jnp.where(same, -jnp.inf, kept) if plan.apart else kept
     if tile.diagonal and not plan.apart:
-        others = jnp.where(_equal(blocks.place, tile), -jnp.inf, kept)
+        others = jnp.where(equal(blocks.place, tile), -jnp.inf, kept)
     groups = [others if tile.masked else kept]
     if tile.masked:
         groups += [jnp.where(positives, kept, -jnp.inf)] if plan.apart else []
@@ -282,29 +183,22 @@ def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) ->
     if tile.masked:
         # Divided before the sum, which would overflow where the mean does not.
         shares = jnp.where(positives, t * blocks.share[i][:, None], 0)
-        for index, axis in _sides(tile):
-            mean = _put(mean, index, mean[index] + shares.sum(axis))
+        for index, axis in sides(tile):
+            mean = put(mean, index, mean[index] + shares.sum(axis))
     return sums, mean
-
-
-def _sides(tile: Tile) -> Iterator[tuple[Array, int]]:
-    """Give the rows and, off the diagonal, the columns of a tile, with the axis to sum over."""
-    yield tile.i, 1
-    if not tile.diagonal:
-        yield tile.j, 0
 
 
 def _added(sums: tuple[Array, Array], exponents: Array, tile: Tile) -> tuple[Array, Array]:
     """Add exp(exponents) to sums that are kept as exp(top) total."""
     tops, totals = sums
-    for index, axis in _sides(tile):
+    for index, axis in sides(tile):
         if not tile.shift:
-            totals = _put(totals, index, totals[index] + jnp.exp(exponents).sum(axis))
+            totals = put(totals, index, totals[index] + jnp.exp(exponents).sum(axis))
             continue
         top = jnp.maximum(tops[index], exponents.max(axis))
         terms = jnp.exp(exponents - jnp.expand_dims(top, axis))
         total = totals[index] * jnp.exp(tops[index] - top) + terms.sum(axis)
-        tops, totals = _put(tops, index, top), _put(totals, index, total)
+        tops, totals = put(tops, index, top), put(totals, index, total)
     return tops, totals
 
 
@@ -320,16 +214,16 @@ def _add_gradient(
     """Add what a tile's pairs give to the gradients of its rows and of its columns, and in T."""
     by_rows, by_columns, in_T = state
     i, j = tile.i, tile.j
-    s, t = _products(blocks, tile, scalars[0], plan.precision)
+    s, t = products(blocks, tile, scalars[0], plan.precision)
     weights, low = _pair_weights(blocks, rows, scalars, plan, tile, s, t)
     if learnable:
         once = 0.5 if tile.diagonal else 1  # where each pair is met twice
         in_T = in_T + once * (t * weights).sum(0)
     weights = weights if low is None else weights - low
     dot = partial(jnp.matmul, precision=plan.precision)
-    by_rows = _put(by_rows, i, by_rows[i] + dot(weights, blocks.z[j]))
+    by_rows = put(by_rows, i, by_rows[i] + dot(weights, blocks.z[j]))
     if not tile.diagonal:
-        by_columns = _put(by_columns, j, by_columns[j] + dot(rows.turned[i], weights))
+        by_columns = put(by_columns, j, by_columns[j] + dot(rows.turned[i], weights))
     return by_rows, by_columns, in_T
 
 
@@ -361,22 +255,17 @@ def _pair_weights(
     found = shares(t, second if plan.apart else 0)
     if not tile.masked:
         return found, None
-    positives = _equal(blocks.first, tile)
+    positives = equal(blocks.first, tile)
     pull = _pairs(w[0] * blocks.share[i], w[1] * blocks.share[j])
     if plan.apart:
         found = jnp.where(positives, shares(t, 0), found)
     found = found - jnp.where(positives, pull, 0)
     low = T * jnp.where(positives, shares(-s, first), 0) if plan.low else None
     if tile.diagonal:
-        itself = _equal(blocks.place, tile)
+        itself = equal(blocks.place, tile)
         return jnp.where(itself, 0, found), None if low is None else jnp.where(itself, 0, low)
     return found, low
 
 
 def _pairs(rows: Array, columns: Array) -> Array:
     return rows[:, None] + columns[None, :]
-
-
-def _put(array: Array, index: Array, value: Array) -> Array:
-    put: Array = lax.dynamic_update_index_in_dim(array, value, index, 0)
-    return put

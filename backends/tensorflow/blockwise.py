@@ -14,7 +14,8 @@ from tensorflow import Tensor
 from tensorflow.python.eager.forwardprop_util import pack_tangents  # has no public name
 
 from tuned_contrastive.backends.tensorflow import dense, tiles
-from tuned_contrastive.backends.tensorflow.tiles import Order, Terms, Weights
+from tuned_contrastive.backends.tensorflow.rows import Order, cut_like, cut_rows, sort_rows
+from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
 
 THRESHOLD = 1024
 """Rows from which on tiles are the default. Value + gradient, D = 128, 2-core CPU, dense : tiles:
@@ -81,6 +82,8 @@ def _differentiable(
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def gradients(w: Tensor, z: Tensor, *tensors: Tensor) -> tuple[Any, Callable[..., Any]]:
+            # Into this graph: its own gradient does not reach into that of a function's losses.
+            classes, *inputs = (tf.identity(value) for value in (labels, w, z, *tensors))
             w_fixed = tf.stop_gradient(w)
             if _vectorized():
                 found = _dense_gradients(numbers, labels, (w_fixed, fixed, *tensors))
@@ -90,7 +93,7 @@ def _differentiable(
                 found = [dz, *_of_tensors(scalars, slope, *dks)]
 
             def second(*arriving: Tensor) -> Any:
-                return _run(_dense_second, numbers, labels, (w, z, *tensors), arriving)
+                return _run(_dense_second, numbers, classes, inputs, arriving)
 
             return tuple(found), second
 
@@ -177,7 +180,7 @@ def _dense_second(
 
 
 def _sorted(_: None, labels: Tensor) -> Any:
-    return tuple(tiles.sort_rows(labels))
+    return tuple(sort_rows(labels))
 
 
 def _forward(
@@ -185,7 +188,7 @@ def _forward(
 ) -> tuple[Tensor, ...]:
     """Return l_i, and at the sorted places log D_i, L_neg and L_low, (N,) each."""
     order = Order(*sort)
-    blocks = tiles.cut(z, T, order, form.block, form.even)
+    blocks = cut_rows(z, T, order, form.block, form.even)
     N = tf.size(order.rows)
 
     def sums(terms: Terms) -> list[Tensor]:
@@ -215,7 +218,7 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     """Return the gradient of sum_i w_i l_i in z, k1 and k2, and T times that in T, second."""
     order, (T, log_k1, log_k2) = Order(*sort), given
-    blocks = tiles.cut(z, T, order, form.block, form.even)
+    blocks = cut_rows(z, T, order, form.block, form.even)
     anchors, (log_d, negatives, low) = order.sizes > 0, sums
     w = tf.where(anchors, tf.gather(w, order.rows), tf.zeros_like(log_d))
     # Taken out: a small weight times a small exponential would vanish.
@@ -225,7 +228,7 @@ def _backward(
 
     def cut(values: Tensor, appended: float) -> Tensor:
         values = tf.where(anchors, values, tf.constant(appended, z.dtype))
-        return tiles.cut_like(blocks, values, appended)
+        return cut_like(blocks, values, appended)
 
     constants = (log_d, log_d - log_k2, log_d - log_k1)
     weights = Weights(cut(w, 0), *(cut(values, math.inf) for values in constants))

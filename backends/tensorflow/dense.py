@@ -25,10 +25,10 @@ def anchor_losses(
     positives = tf.equal(labels[:, None], labels) & ~itself  # (N, N)
     sizes = tf.reduce_sum(tf.cast(positives, z.dtype), 1)  # |P(i)|, (N,)
     # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    s = tf.where(itself, zero, tf.matmul(z, z, transpose_b=True))  # (N, N)
-    t = _over_temperature(s, T)
+    s = tf.matmul(z, z, transpose_b=True)  # (N, N)
+    t = tf.where(itself, nothing, _over_temperature(s, itself, T))
 
-    groups = [_temperature_terms(t, itself, positives, k2)]
+    groups = [_temperature_terms(t, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
         factor, offset = _weight(k1, z.dtype)
         groups.append((tf.where(positives, offset - s, nothing), factor))
@@ -42,19 +42,20 @@ def anchor_losses(
     return tf.where(anchors, losses, zero), anchors
 
 
-def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
+def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
     """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
 
     The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
     """
     if not isinstance(T, Tensor):
         return s / T
+    s = tf.where(itself, tf.constant(0, s.dtype), s)  # which is a factor of that gradient
     fixed = tf.stop_gradient(T)
     return s / tf.cast(fixed, s.dtype) * tf.cast(fixed / T, s.dtype)
 
 
 def _temperature_terms(
-    t: Tensor, itself: Tensor, positives: Tensor, k2: Tensor | float
+    t: Tensor, positives: Tensor, k2: Tensor | float
 ) -> tuple[Tensor, Tensor | None]:
     """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
     nothing = tf.constant(-math.inf, t.dtype)
@@ -62,9 +63,9 @@ def _temperature_terms(
         if k2 == 0:
             return tf.where(positives, t, nothing), None
         if k2 == 1:
-            return tf.where(itself, nothing, t), None
+            return t, None
     factor, offset = _weight(k2, t.dtype)
-    exponents = tf.where(itself, nothing, tf.where(positives, t, t + offset))
+    exponents = tf.where(positives, t, t + offset)
     one = tf.constant(1, t.dtype)
     return exponents, None if factor is None else tf.where(positives, one, factor)
 

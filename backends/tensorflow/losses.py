@@ -52,8 +52,7 @@ def supcon_loss(
         Rows of one tile. By default many rows (1024, or an unknown number) are compared by tiles
         in memory O(N D), with a gradient that is written out, and few by one (N, N) product; 0
         always takes that product. Second derivatives, forward mode and tf.vectorized_map work
-        either way, but need memory O(N^2). A tf.autodiff.ForwardAccumulator around the call of a
-        tf.function that holds the tiles is what TensorFlow itself refuses: give block_size=0.
+        either way, but need memory O(N^2).
 
     Returns
     -------

@@ -18,7 +18,7 @@ from tuned_contrastive.backends.torch.rows import (
     Order,
     Scalar,
     Scalars,
-    arrange_rows,
+    cut_rows,
     kept_shape,
     sort_rows,
 )
@@ -93,7 +93,7 @@ def _losses(
     Without `keep` there are none of these, and the gradient is the same.
     """
     scalars = _scalars(T, k1, k2, numbers)
-    rows = arrange_rows(z, Order(order, starts, shares), scalars, normalize, block)
+    rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
     kept = z.new_empty(kept_shape(len(z), block, keep))
     losses, sums = tiles.row_sums(rows, scalars, kept)
     return rows.restore(losses), rows.restore(sums), kept
@@ -116,7 +116,7 @@ def _gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients in z (N, D) and in T, k1 and k2 (3,), given those in l_i."""
     scalars = _scalars(T, k1, k2, numbers)
-    rows = arrange_rows(z, Order(order, starts, shares), scalars, normalize, block)
+    rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
     arriving = rows.arrange(upstream), rows.arrange(sums)
     dz, found = tiles.gradients(*arriving, kept, rows, scalars)
     return rows.restore(dz), found

@@ -151,7 +151,7 @@ def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
     return Order(rows, starts, sizes.to(dtype).reciprocal_().masked_fill_(sizes == 0, 0))
 
 
-def arrange_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
+def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
     """Cut the pairs into tiles of at most `block` rows and columns, masked ones near the diagonal.
 
     Rows of norm 1 or 0 under SupCon need no masks, and so no order.

@@ -35,10 +35,11 @@ WITHOUT = {"jax": {"modules.py"}}
 BLOCK_SIZE = "block_size=None"
 FURTHER_PARAMETERS = {"jax": [BLOCK_SIZE, "precision=jax.lax.Precision.HIGHEST"]}
 OWN_WAY = {
-    ("jax", "losses.py"): ["_traceable", "_without_autocast"],
-    ("jax", "dense.py"): ["_weight"],
+    ("jax", "losses.py"): ["_traceable", "_without_autocast", "_UnitRows"],
+    ("jax", "dense.py"): ["_with_itself", "_weight"],
     ("jax", "modules.py"): ["_Loss", "SupConLoss", "TCLLoss"],
-    ("tensorflow", "losses.py"): ["_loss", "_traceable", "_without_autocast"],
+    ("tensorflow", "losses.py"): ["_loss", "_traceable", "_without_autocast", "_UnitRows"],
+    ("tensorflow", "dense.py"): ["_with_itself"],
 }
 """Functions of the PyTorch backend that another framework has no use for, or under another name."""
 
@@ -217,6 +218,7 @@ def test_tiled_form_has_the_same_face(backend: str) -> None:
     path = ROOT / "backends" / backend / "blockwise.py"
     expected = signature(ROOT / "backends" / "torch" / "blockwise.py", "anchor_losses")
     assert signature(path, "anchor_losses")[: len(expected)] == expected
+    assert {"sort_rows", "cut_rows"} <= set(defined(path.with_name("rows.py")))
     constants = {ast.unparse(n.targets[0]) for n in body(path) if isinstance(n, ast.Assign)}
     assert {"THRESHOLD", "BLOCK_SIZE"} <= constants
 

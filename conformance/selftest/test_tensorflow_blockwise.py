@@ -167,6 +167,34 @@ def test_forward_mode_inside_a_function(block_size: int, xla: bool) -> None:
     )
 
 
+@sides
+@pytest.mark.clause("GRD-14")
+def test_forward_mode_around_a_function(block_size: int) -> None:
+    x, function = tf.constant(ROWS), tf.function(partial(tcl_loss, block_size=block_size))
+    with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as forward:
+        value = function(x, LABELS)
+    exact = np.sum(reference.tcl_gradients(ROWS, LABELS).embeddings * np.cos(ROWS))
+    np.testing.assert_allclose(forward.jvp(value), exact, rtol=CLOSE)
+
+
+@sides
+@pytest.mark.clause("GRD-13")
+def test_second_derivative_of_a_function(block_size: int) -> None:
+    def second(loss: Any) -> Any:
+        x = tf.constant(ROWS)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value = loss(x, LABELS)
+            slope = tf.reduce_sum(inner.gradient(value, x) * tf.cos(x))
+        return outer.gradient(slope, x)
+
+    expected = second(partial(tcl_loss, block_size=0))
+    found = second(tf.function(partial(tcl_loss, block_size=block_size)))
+    np.testing.assert_allclose(found, expected, rtol=CLOSE, atol=1e-12)
+
+
 @pytest.mark.clause("INP-23")
 def test_no_tensor_holds_all_pairs() -> None:
     inputs = [tf.TensorSpec([2048, 8]), tf.TensorSpec([2048], tf.int64)]

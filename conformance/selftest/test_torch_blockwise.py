@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss, tiles
-from tuned_contrastive.backends.torch.rows import Rows, Scalars, arrange_rows, kept_shape, sort_rows
+from tuned_contrastive.backends.torch.rows import Rows, Scalars, cut_rows, kept_shape, sort_rows
 from tuned_contrastive.reference import tcl_gradients
 
 N = blockwise.THRESHOLD + 37
@@ -121,7 +121,7 @@ def test_what_is_kept_for_the_gradient_stays_below_32_mib() -> None:
 
 
 def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
-    return arrange_rows(z, sort_rows(y, z.dtype), scalars, True, block)
+    return cut_rows(z, sort_rows(y, z.dtype), scalars, True, block)
 
 
 def test_supcon_needs_no_masks() -> None:

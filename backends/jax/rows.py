@@ -1,0 +1,138 @@
+"""The rows, sorted by label and cut into blocks, and the tiles that are the pairs of two blocks.
+
+Positives are near the diagonal, and a tile far from it needs no mask. Only tiles (i, j) with
+i <= j are visited: each serves its rows and its columns.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+
+class Order(NamedTuple):
+    """The rows sorted by label; each field has the shape (N,)."""
+
+    order: Array
+    inverse: Array
+    first: Array
+    """Where the class of a sorted row begins, which also names the class."""
+    end: Array
+
+
+class Blocks(NamedTuple):
+    """Sorted rows in whole blocks; a pad is a zero row in a class of its own."""
+
+    z: Array  # (blocks, size, D)
+    first: Array  # (blocks, size)
+    place: Array  # (blocks, size), the number of the sorted row
+    gone: Array  # (blocks, size), -inf for a pad, else 0
+    share: Array  # (blocks, size), 1/|P(i)|, 0 without positives
+    reach: Array  # (blocks,), where blocks begin that share no class with this one
+
+
+class Tile(NamedTuple):
+    """Which tile, and how much of its structure is known while tracing."""
+
+    i: Array
+    j: Array
+    diagonal: bool
+    masked: bool
+    shift: bool
+
+
+State = Any
+Visit = Callable[[Tile, State], State]
+
+
+@jax.jit
+def sort_rows(labels: Array) -> Order:
+    """Return the rows' order by label; rows of one class keep theirs."""
+    order = jnp.argsort(labels, stable=True)
+    ordered = labels[order]
+    first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
+    found = (order, jnp.argsort(order), first, end)
+    return Order(*(indices.astype("int32") for indices in found))
+
+
+def cut_rows(z: Array, order: Order, size: int) -> Blocks:
+    """Cut rows into blocks of `size`, the last one filled up with zeros."""
+    n, last = len(z), len(z) - 1
+    number = -(-n // size)
+    pads = number * size - n
+    first = jnp.pad(order.first, (0, pads), constant_values=n).reshape(number, size)
+    gone = np.where(np.arange(number * size) < n, 0, -np.inf).reshape(number, size)
+    positives = order.end - order.first - 1
+    share = jnp.where(positives > 0, 1 / jnp.maximum(positives, 1).astype(z.dtype), 0)
+    ends = order.end[np.minimum(np.arange(1, number + 1) * size - 1, last)]
+    return Blocks(
+        padded(z[order.order], size),
+        first,
+        jnp.arange(number * size, dtype="int32").reshape(number, size),
+        jnp.asarray(gone, z.dtype),
+        padded(share, size),
+        (ends + (size - 1)) // size,
+    )
+
+
+def padded(rows: Array, size: int) -> Array:
+    """Return rows, and zeros, as whole blocks."""
+    pads = -len(rows) % size
+    padded = jnp.pad(rows, [(0, pads)] + [(0, 0)] * (rows.ndim - 1))
+    return padded.reshape(-1, size, *rows.shape[1:])
+
+
+def over_tiles(visit: Visit, reach: Array, shift: bool, count: Any, state: State) -> State:
+    """Visit the tiles of the first `count` block rows, by how they are masked."""
+    number = len(reach)
+
+    def along(i: Array, state: State) -> State:
+        far = jnp.minimum(jnp.maximum(reach[i], i + 1), number)
+        state = visit(Tile(i, i, True, True, shift), state)
+        if number == 1:  # XLA would lift the products out of loops of no turns
+            return state
+        for start, stop, masked in ((i + 1, far, True), (far, number, False)):
+            tile = partial(Tile, i, diagonal=False, masked=masked, shift=shift)
+            state = lax.fori_loop(start, stop, lambda j, state, t=tile: visit(t(j), state), state)
+        return state
+
+    return lax.fori_loop(0, count, along, state)
+
+
+def products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Array, Array]:
+    """Return s_ij and s_ij/T, of which XLA drops what is not used."""
+    rows, columns = blocks.z[tile.i], blocks.z[tile.j]
+    # In range, the rows are divided, not the products, which are more.
+    dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
+    found = dot(rows, columns) if tile.shift else dot(rows / T, columns)
+    if tile.diagonal:  # NUM-10: the product of a row with itself may overflow
+        found = jnp.where(equal(blocks.place, tile), 0, found)
+    return (found, found / T) if tile.shift else (found * T, found)
+
+
+def equal(values: Array, tile: Tile) -> Array:
+    """Return where a row of the tile and a column have the same value."""
+    # Not jnp.eye for the diagonal: XLA keeps it as a mask, which it reads more slowly.
+    return values[tile.i][:, None] == values[tile.j][None, :]
+
+
+def sides(tile: Tile) -> Iterator[tuple[Array, int]]:
+    """Give the rows and, off the diagonal, the columns of a tile, with the axis to sum over."""
+    yield tile.i, 1
+    if not tile.diagonal:
+        yield tile.j, 0
+
+
+def put(array: Array, index: Array, value: Array) -> Array:
+    """Return an array with another value at a place of its first axis."""
+    found: Array = lax.dynamic_update_index_in_dim(array, value, index, 0)
+    return found
+
+
+def zero(value: Array) -> Array:
+    """Return 0, varying along the axes of `jax.shard_map` along which `value` does."""
+    return jnp.where(value.reshape(-1)[0] == 0, jnp.zeros((), "int8"), 0)

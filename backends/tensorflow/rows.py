@@ -1,0 +1,136 @@
+"""The rows, sorted by class and cut into blocks, and the tiles that are the pairs of two blocks.
+
+There are n blocks of B rows, the last one filled up with zeros. The tile (i, j), i <= j, serves
+rows i and, transposed, rows j. Only a tile that may hold a positive or an appended row needs a
+mask.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow import Tensor
+
+Parts = tuple[Tensor, ...]
+Tile = Callable[[Tensor, Tensor, bool, bool], tuple[Parts, Parts]]
+
+
+class Order(NamedTuple):
+    """Where each row stands when the rows are sorted by class."""
+
+    rows: Tensor  # (N,), the row at each place
+    places: Tensor  # (N,), the place of each row
+    ranks: Tensor  # (N,), the number of the class at each place
+    ends: Tensor  # (N,), one past the last place of that class
+    sizes: Tensor  # (N,), |P(i)| at each place
+
+
+class Blocks(NamedTuple):
+    """Sorted rows in n blocks of B."""
+
+    z: Tensor  # (n, B, D)
+    t: Tensor  # z/T
+    ranks: Tensor  # (n, B), -1 for appended rows
+    shares: Tensor  # (n, B), 1/|P(i)|
+    clear: Tensor  # (n,), the first later block that shares no class with this one
+    full: int | Tensor  # how many blocks have no appended rows
+
+
+def sort_rows(labels: Tensor) -> Order:
+    """Sort by class, once; equal labels keep their order."""
+    order = tf.argsort(labels, stable=True)
+    labels = tf.gather(labels, order)
+    new = tf.cast(tf.not_equal(labels[1:], labels[:-1]), tf.int32)
+    ranks = tf.concat([tf.zeros_like(order[:1]), tf.cumsum(new)], 0)
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(ranks), ranks, tf.size(ranks))
+    places = tf.tensor_scatter_nd_update(order, order[:, None], tf.range(tf.size(order)))
+    ends, sizes = tf.gather(tf.cumsum(counts), ranks), tf.gather(counts, ranks) - 1
+    return Order(order, places, ranks, ends, sizes)
+
+
+def cut_rows(z: Tensor, T: Tensor, order: Order, block: int, even: bool) -> Blocks:
+    """Cut rows into blocks; `even` makes them smaller where that leaves fewer rows to append."""
+    N = tf.size(order.rows) if z.shape[0] is None else z.shape[0]
+    most = tf.maximum(N, 1) if isinstance(N, Tensor) else N  # a graph may get no rows
+    B = tf.minimum(block, most) if isinstance(N, Tensor) else min(block, most)
+    n = -(-most // B)
+    B = -(-most // n) if even else B
+
+    def blocks(values: Tensor, appended: int) -> Tensor:
+        after = [[0, n * B - N]] + [[0, 0]] * (values.shape.rank - 1)
+        values = tf.pad(values, after, constant_values=tf.constant(appended, values.dtype))
+        shape = [n, B] if values.shape.rank == 1 else [n, B, tf.shape(z)[1]]
+        return tf.reshape(values, shape)
+
+    sorted_z = tf.gather(z, order.rows)
+    shares = 1 / tf.cast(tf.maximum(order.sizes, 1), z.dtype)
+    clear = -(-tf.reduce_max(blocks(order.ends, 0), 1) // B)
+    return Blocks(
+        *(blocks(sorted_z, 0), blocks(sorted_z / T, 0)),
+        *(blocks(order.ranks, -1), blocks(shares, 0), clear, N // B),
+    )
+
+
+def cut_like(b: Blocks, values: Tensor, appended: float) -> Tensor:
+    """Cut one number for each place into the same blocks, (n, B)."""
+    after = [[0, tf.size(b.ranks) - tf.size(values)]]
+    values = tf.pad(values, after, constant_values=tf.constant(appended, values.dtype))
+    return tf.ensure_shape(tf.reshape(values, tf.shape(b.ranks)), b.ranks.shape)
+
+
+def sweep(
+    b: Blocks, start: Parts, tile: Tile, merge: Callable[[Parts, Parts], Parts]
+) -> list[Tensor]:
+    """Return for each block the merged parts of its tiles, (n, ...); every tile is made once.
+
+    What columns are owed is kept by block: a loop copies a whole (N, D) sum each time it is added
+    to, but not the list of its blocks. One iteration at a time, so that one tile is alive.
+    """
+    n = tf.shape(b.z)[0]
+    arrays = []
+    for part in start:
+        every = tf.broadcast_to(part, tf.concat([[n], tf.shape(part)], 0))
+        array = tf.TensorArray(part.dtype, n, clear_after_read=False, element_shape=part.shape)
+        arrays.append(array.unstack(every))
+
+    def add(arrays: list[tf.TensorArray], k: Tensor, parts: Parts) -> list[tf.TensorArray]:
+        merged = merge(tuple(array.read(k) for array in arrays), parts)
+        return [array.write(k, part) for array, part in zip(arrays, merged, strict=True)]
+
+    def row(i: Tensor, arrays: list[tf.TensorArray]) -> tuple[Tensor, list[tf.TensorArray]]:
+        clear = tf.gather(b.clear, i)
+
+        def column(
+            j: Tensor, here: Parts, arrays: list[tf.TensorArray]
+        ) -> tuple[Tensor, Parts, list[tf.TensorArray]]:
+            masked = (j < clear) | (j >= b.full)
+            across, down = tf.cond(
+                masked, lambda: tile(i, j, True, False), lambda: tile(i, j, False, False)
+            )
+            return j + 1, _shaped(merge(here, across), here), add(arrays, j, down)
+
+        here, _ = tile(i, i, True, True)
+        here = _shaped(here, start)
+        _, here, arrays = tf.while_loop(
+            lambda j, *_: j < n, column, (i + 1, here, arrays), parallel_iterations=1
+        )
+        return i + 1, add(arrays, i, here)
+
+    _, arrays = tf.while_loop(lambda i, _: i < n, row, (0, arrays), parallel_iterations=1)
+    return [array.stack() for array in arrays]
+
+
+def _shaped(parts: Parts, like: Parts) -> Parts:
+    """Tell a loop that the shapes stay: it compares what is known of them."""
+    return tuple(tf.ensure_shape(p, q.shape) for p, q in zip(parts, like, strict=True))
+
+
+def masks(ranks: Tensor, i: Tensor, j: Tensor, diagonal: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which pairs of a tile are of one class, are positives, and are none at all."""
+    rows, columns = tf.gather(ranks, i)[:, None], tf.gather(ranks, j)
+    same = tf.equal(rows, columns)  # (B, B)
+    absent = (columns < 0) | tf.zeros_like(same)
+    if diagonal:
+        # The anchor leaves before any maximum (NUM-10): its own product may overflow.
+        absent |= tf.eye(tf.size(columns), dtype=tf.bool)
+    return same, same & ~absent, absent
