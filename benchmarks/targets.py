@@ -92,7 +92,8 @@ def verdicts(target: Target, speed: Document | None, memory: Document | None) ->
         else:
             value, told, limit = _time(target, N, speed)
         if value is None:
-            told = told or ("runs" if _growth(target, N, memory) else "not measured")
+            is_there = must == 0 and _growth(target, N, memory) is not None
+            told = told or ("runs" if is_there else "not measured")
             found[N] = Verdict(None, told)
             continue
         sign = 1 if target.measure == "faster" else -1

@@ -38,6 +38,7 @@ class Form(NamedTuple):
 
     split: bool  # as in `Terms`
     low: bool
+    slope: bool
     plain: bool | None  # None: only a run knows
     bounded: bool  # no row is longer than 1
     block: int
@@ -61,7 +62,8 @@ def anchor_losses(
     if normalize and not tensors:
         plain = max(1, 1 / T) <= _LARGEST_EXPONENT[z.dtype]
         plain &= all(abs(math.log(k)) <= _LARGEST_LOG_WEIGHT for k in (k1, k2) if k > 0)
-    form = Form(split, low, plain, normalize, block_size or BLOCK_SIZE, not block_size)
+    kept = (split, low, isinstance(T, Tensor))
+    form = Form(*kept, plain, normalize, block_size or BLOCK_SIZE, not block_size)
     order = Order(*_run(_sorted, None, labels))
     losses: Tensor = _differentiable(form, labels, order, scalars)(z, *tensors)
     return losses, tf.gather(order.sizes, order.places) > 0
@@ -232,13 +234,12 @@ def _backward(
 
     constants = (log_d, log_d - log_k2, log_d - log_k1)
     weights = Weights(cut(w, 0), *(cut(values, math.inf) for values in constants))
-    g, lows = _plain_or_not(
+    g, slopes = _plain_or_not(
         form, z, given, lambda terms: tiles.pair_sums(blocks, T, terms, weights)
     )
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
     dz = tf.gather(g, order.places) * (unit / T)
-    # sum_i z_i dL/dz_i is twice the sum over the pairs of s dL/ds, of which k1's terms have no T.
-    slope = (tf.reduce_sum(z * dz) + unit * tf.reduce_sum(lows)) / -2
+    slope = unit * tf.reduce_sum(slopes) / -2
     dks = (_weighted(w, unit, sums - log_d, anchors) for sums in (low, negatives))
     return dz, slope, *dks
 
@@ -256,7 +257,8 @@ def _plain_or_not(
     form: Form, z: Tensor, given: Sequence[Tensor], made: Callable[[Terms], Any]
 ) -> Any:
     """Make it with plain exponentials where they all fit, otherwise with maxima."""
-    plain, shifted = (partial(made, Terms(form.split, form.low, way)) for way in (True, False))
+    kept = (form.split, form.low, form.slope)
+    plain, shifted = (partial(made, Terms(*kept, way)) for way in (True, False))
     if form.plain is not None:
         return plain() if form.plain else shifted()
     (T, *log_weights), one = given, tf.constant(1, z.dtype)

@@ -24,8 +24,8 @@ def anchor_losses(
     itself = tf.eye(tf.shape(z)[0], dtype=tf.bool)
     positives = tf.equal(labels[:, None], labels) & ~itself  # (N, N)
     sizes = tf.reduce_sum(tf.cast(positives, z.dtype), 1)  # |P(i)|, (N,)
-    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
     s = tf.matmul(z, z, transpose_b=True)  # (N, N)
+    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
     t = tf.where(itself, nothing, _over_temperature(s, itself, T))
 
     groups = [_temperature_terms(t, positives, k2)]

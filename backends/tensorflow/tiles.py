@@ -17,6 +17,7 @@ class Terms(NamedTuple):
 
     split: bool  # positives apart from negatives
     low: bool  # sum_P exp(-s) too
+    slope: bool  # the derivative in T is asked for
     plain: bool  # every exponential fits the dtype without a maximum
 
 
@@ -72,7 +73,7 @@ class Weights(NamedTuple):
 
 
 def pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Tensor, Tensor]:
-    """Return T dL/dz_i, (n, B, D), and twice the part of k1 in sum_j s_ij dL/ds_ij, (n, B)."""
+    """Return T dL/dz_i, (n, B, D), and parts of -2 T dL/dT, (n, B), 0 unless `terms.slope`."""
     zero = tf.constant(0, b.z.dtype)
     h = weights.w * b.shares
 
@@ -87,7 +88,7 @@ def pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Ten
 
     def tile(i: Tensor, j: Tensor, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
         z_i, z_j = tf.gather(b.z, i), tf.gather(b.z, j)
-        lows = tf.zeros_like(h[0])
+        low = zero
         if not masked:
             t = tf.matmul(tf.gather(b.t, i), z_j, transpose_b=True)
             G = both(t, weights.negatives, i, j)
@@ -98,25 +99,25 @@ def pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Ten
             attract = tf.gather(h, i)[:, None] + tf.gather(h, j)
             if terms.split:
                 P, G = (both(t, c, i, j) for c in (weights.positives, weights.negatives))
-                P -= attract
+                G = tf.where(positives, P - attract, G)
                 if terms.low:
-                    low = tf.where(positives, both(-s, weights.low, i, j), zero)
-                    lows = tf.reduce_sum(low * tf.where(positives, s, zero), 1)
-                    P -= T * low
-                G = tf.where(positives, P, G)
+                    low = tf.where(positives, T * both(-s, weights.low, i, j), zero)
             else:
                 G = both(t, weights.positives, i, j) - tf.where(positives, attract, zero)
-            G = tf.where(absent, zero, G)
+            G, t = tf.where(absent, zero, G), tf.where(absent, zero, t)
+        # Without what k1 gives, a multiple of dL/dT that grows with T.
+        slopes = tf.reduce_sum(t * G, 1) if terms.slope else tf.zeros_like(h[0])
+        G -= low
         across = tf.matmul(G, z_j)
         if diagonal:
-            return (across, lows), ()
-        return (across, 2 * lows), (tf.matmul(G, z_i, transpose_a=True), tf.zeros_like(lows))
+            return (across, slopes), ()
+        return (across, 2 * slopes), (tf.matmul(G, z_i, transpose_a=True), tf.zeros_like(slopes))
 
     def merge(x: Parts, y: Parts) -> Parts:
         return tuple(p + q for p, q in zip(x, y, strict=True))
 
-    g, lows = sweep(b, (tf.zeros_like(b.z[0]), tf.zeros_like(h[0])), tile, merge)
-    return g, lows
+    g, slopes = sweep(b, (tf.zeros_like(b.z[0]), tf.zeros_like(h[0])), tile, merge)
+    return g, slopes
 
 
 def _sums(x: Tensor, plain: bool) -> tuple[Tensor, Tensor]:

@@ -49,10 +49,15 @@ def anchor_losses(
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = int(block_size or BLOCK_SIZE.get(z.device.type, 4096))
     keep = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in (z, *tensors))
-    losses: Any = _losses_operator if torch.compiler.is_compiling() else _Losses.apply
+    losses: Any = _losses_operator if _is_traced() else _Losses.apply
     order = sort_rows(labels, z.dtype)
     found: tuple[Tensor, ...] = losses(z, *order, *tensors, numbers, normalize, block, keep)
     return found[0], order.shares > 0
+
+
+def _is_traced() -> bool:
+    """Return whether operations are recorded or faked, for which the tiles are one of them."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -88,13 +93,13 @@ def _losses(
     block: int,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return l_i (N,), and what `_gradients` takes: sums and the first tiles.
+    """Return l_i (N,), and what `_gradients` takes: sums, and if `keep` the first tiles.
 
-    Without `keep` there are none of these, and the gradient is the same.
+    The gradient is the same without them.
     """
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
-    kept = z.new_empty(kept_shape(len(z), block, keep))
+    kept = z.new_empty(kept_shape(len(z), block, keep, z.dtype))
     losses, sums = tiles.row_sums(rows, scalars, kept)
     return rows.restore(losses), rows.restore(sums), kept
 
@@ -132,7 +137,7 @@ def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     N = z.shape[0]  # len would fix N for `torch.compile`
     *_, k1, k2, _, _, block, keep = rest
     columns = 1 + sum(k is not None for k in (k1, k2))
-    return z.new_empty(N), z.new_empty(N, columns), z.new_empty(kept_shape(N, block, keep))
+    return z.new_empty(N), z.new_empty(N, columns), z.new_empty(kept_shape(N, block, keep, z.dtype))
 
 
 @_gradients_operator.register_fake

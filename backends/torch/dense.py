@@ -40,7 +40,7 @@ def anchor_losses(
 
 
 def _with_itself(pairs: Tensor, value: float) -> Tensor:
-    """Return pairs, in their memory, with a value where a row meets itself."""
+    """Return pairs, which may be overwritten, with a value where a row meets itself."""
     if torch.compiler.is_compiling():  # which fuses a mask, and warns of a diagonal (2.13)
         itself = torch.eye(pairs.shape[0], dtype=torch.bool, device=pairs.device)
         return pairs.masked_fill(itself, value)

@@ -45,8 +45,9 @@ def supcon_loss(
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
     block_size : int or None
-        Rows of one tile of the pairs, of which a few at a time are in memory; None chooses, 0 holds
-        all N x N pairs. Second derivatives and forward mode hold them whatever it is.
+        Rows of one tile of the pairs, of which a few at a time are in memory, and up to 30 MiB of
+        them until the gradient; None chooses, 0 holds all N x N pairs. Second derivatives and
+        forward mode hold them whatever it is.
 
     Returns
     -------

@@ -15,17 +15,20 @@ from torch import Tensor
 Scalar = Tensor | float
 Scalars = tuple[Scalar, Scalar, Scalar]  # T, k1, k2
 
-KEPT = 30
-"""Tiles of up to 512 rows, or as much memory, that the gradient finds as the value left them.
+KEPT_BYTES = 30 * 2**20
+"""Of the first tiles, which the gradient finds as the value left them.
 
 What is smaller than 32 MiB the C library of Linux gives out again without clearing it.
 """
+
+PART = 512
+"""Rows that are added up one after the other: more would round alike, and the errors add up."""
 
 
 class Order(NamedTuple):
     """What the labels say of each row, in the order they came in, (N,) each."""
 
-    rows: Tensor
+    order: Tensor
     """The row at each place when they are sorted by label."""
     starts: Tensor
     """The first of these places that the row's class has; it also names the class."""
@@ -60,6 +63,8 @@ class Rows:
     z: Tensor  # (N, D)
     order: Tensor | None
     starts: Tensor  # (N,), as in `Order`
+    parts: Tensor | None  # the first place of each row's class and part, (N,); None for one part
+    heads: Tensor | None  # the first place of the class of each place, (N,)
     shares: Tensor  # (N,)
     alone: Tensor  # whether P(i) is empty, (N,)
     tiles: list[Tile]
@@ -84,7 +89,7 @@ class Rows:
         """Return values of these rows, along the first axis, in the order they came in."""
         if self.order is None:
             return values
-        return torch.empty_like(values).index_copy_(0, self.order, values)
+        return values.new_empty(values.shape).index_copy_(0, self.order, values)
 
     def same(self, tile: Tile) -> Tensor:
         """Return which pairs of a tile are positive."""
@@ -93,11 +98,10 @@ class Rows:
 
     def sums_over_positives(self, values: Tensor) -> Tensor:
         """Return sum_P(i) of values (N, D): of those of one size, else leaving i out cancels."""
-        sums = torch.zeros_like(values)
-        if values.is_cpu:
-            sums.index_add_(0, self.starts, values)
-        else:  # there index_add_ adds in any order (NUM-13)
-            sums.index_put_((self.starts,), values, accumulate=True)
+        if self.parts is None or self.heads is None:
+            sums = _added(values, self.starts)
+        else:
+            sums = _added(_added(values, self.parts), self.heads)
         return sums[self.starts].sub_(values)
 
 
@@ -144,11 +148,11 @@ class Products:
 
 def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
     """Sort by class, once; equal labels keep their order."""
-    ordered, rows = labels.sort(stable=True)
+    ordered, order = labels.sort(stable=True)
     labels = labels.contiguous()
     starts = torch.searchsorted(ordered, labels)
     sizes = torch.searchsorted(ordered, labels, right=True).sub_(starts).sub_(1)
-    return Order(rows, starts, sizes.to(dtype).reciprocal_().masked_fill_(sizes == 0, 0))
+    return Order(order, starts, sizes.to(dtype).reciprocal_().masked_fill_(sizes == 0, 0))
 
 
 def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
@@ -157,15 +161,18 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     Rows of norm 1 or 0 under SupCon need no masks, and so no order.
     """
     masked = not (normalize and is_number(scalars[1], 0) and is_number(scalars[2], 1))
-    rows, starts, shares = order
+    places, starts, shares = order
     is_sorted = masked and len(z) > block
+    parts, heads = _parts(order, is_sorted) if normalize and len(z) > PART else (None, None)
     if is_sorted:
-        z, starts, shares = z[rows], starts[rows], shares[rows]
+        z, starts, shares = z[places], starts[places], shares[places]
     tiles = _tiles(len(z), block, starts if masked else None)
     return Rows(
         z,
-        rows if is_sorted else None,
+        places if is_sorted else None,
         starts,
+        parts,
+        heads,
         shares,
         shares == 0,
         [Tile(place, *part) for place, part in enumerate(tiles)],
@@ -174,17 +181,36 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     )
 
 
-def kept_shape(N: int, block: int, keep: bool) -> tuple[int, int, int]:
+def kept_shape(N: int, block: int, keep: bool, dtype: torch.dtype) -> tuple[int, int, int]:
     """Return the shape of what `Products` keeps, if anything; N may be a symbol of the compiler."""
     least: Any = torch.sym_min  # untyped
     blocks, side = -(-N // block), least(N, block)
-    most = max(1, min(KEPT, KEPT * 512**2 // block**2)) if keep else 0
+    most = KEPT_BYTES // (side * side * dtype.itemsize) if keep else 0
     return least(blocks * (blocks + 1) // 2, most), side, side
 
 
 def is_number(value: Scalar, number: float) -> bool:
     """Return whether a scalar is this number, and not a tensor."""
     return isinstance(value, float) and value == number
+
+
+def _parts(order: Order, is_sorted: bool) -> tuple[Tensor, Tensor]:
+    """Return `Rows.parts` and `Rows.heads`, of the rows as they came in or sorted."""
+    every = torch.arange(len(order.order), device=order.order.device)
+    heads = order.starts[order.order]
+    if is_sorted:
+        return torch.maximum(heads, every // PART * PART), heads
+    places = torch.empty_like(every).index_copy_(0, order.order, every)
+    return torch.maximum(order.starts, places // PART * PART), heads
+
+
+def _added(values: Tensor, places: Tensor) -> Tensor:
+    """Return, (N, D), the sums of the values (N, D) that belong to the same place."""
+    sums = values.new_zeros(values.shape)
+    if values.is_cpu:
+        return sums.index_add_(0, places, values)
+    # There index_add_ adds in any order (NUM-13).
+    return sums.index_put_((places,), values, accumulate=True)
 
 
 def _tiles(N: int, block: int, starts: Tensor | None) -> Iterator[tuple[slice, slice, bool]]:

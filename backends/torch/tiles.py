@@ -73,7 +73,9 @@ def gradients(
     negatives = _PairWeights(rows, in_t, total - _log(k2, w) if split else total)
     positives = _PairWeights(rows, in_t, total) if split else None
     low = None if is_number(k1, 0) else _PairWeights(rows, w, total - _log(k1, w))
-    dz, found = torch.zeros_like(rows.z), w.new_zeros(3)
+    dz = rows.z.new_zeros(rows.z.shape)
+    # What k1 gives has no part in dL/dT, of which it is a multiple that grows with T.
+    apart = torch.zeros_like(dz) if low and isinstance(T, Tensor) else None
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
         i, j = tile.rows, tile.columns
@@ -88,23 +90,40 @@ def gradients(
             if low:
                 lowest = rows.terms(torch.neg(s, out=products.scratch(1, tile)))
                 lowest = low.of(lowest, tile, products.scratch(3, tile)).masked_fill_(~same, 0)
-                if isinstance(T, Tensor):
-                    found[0] -= lowest.flatten().dot(s.flatten()) / (2 if tile.diagonal else 1)
-                weights -= lowest
-        dz[i].addmm_(weights, rows.z[j])
-        if not tile.diagonal:
-            dz[j].addmm_(weights.T, rows.z[i])
+                if apart is None:
+                    weights -= lowest
+                else:
+                    _multiply_out(apart, lowest, rows.z, tile)
+        _multiply_out(dz, weights, rows.z, tile)
     if rows.unit:
         dz -= rows.sums_over_positives(rows.z).mul_(pull[:, None])
         dz -= rows.sums_over_positives(pull[:, None] * rows.z)
+    found = w.new_zeros(3)
     if isinstance(T, Tensor):
-        # sum_i z_i dL/dz_i meets every pair twice, those of k1 too, which T does not divide.
-        found[0] -= torch.linalg.vecdot(dz, rows.z).sum() / 2
-        found[0] /= T
+        # Every pair is met twice. No product of torch.linalg: autocast would halve its precision.
+        found[0] = (dz * rows.z).sum() * unit / T / -2
+    if apart is not None:
+        dz -= apart
     learnable = [place for place in (1, 2) if isinstance(scalars[place], Tensor)]
     for column, place in enumerate(learnable, 1):
-        found[place] = (w * (sums[:, column] - total).exp()).sum()
-    return dz.mul_(unit), found.mul_(unit)
+        found[place] = _weighted_sum(w, sums[:, column] - total, unit)
+    return dz.mul_(unit), found
+
+
+def _multiply_out(dz: Tensor, weights: Tensor, z: Tensor, tile: Tile) -> None:
+    """Add what a tile's pairs give to the gradients of its rows and of its columns."""
+    dz[tile.rows].addmm_(weights, z[tile.columns])
+    if not tile.diagonal:
+        dz[tile.columns].addmm_(weights.T, z[tile.rows])
+
+
+def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
+    """Return unit sum_i w_i e^x_i: infinite, with its sign, only where it has to be (NUM-11)."""
+    x = x.masked_fill(w == 0, -math.inf)
+    top = x.amax().clamp(min=torch.finfo(x.dtype).min)
+    root = (top / 2).exp()
+    total = (w * (x - top).exp()).sum() * unit
+    return torch.where(total == 0, 0, total * root * root)
 
 
 def _log(k: Scalar, like: Tensor) -> Scalar:

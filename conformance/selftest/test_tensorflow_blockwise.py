@@ -97,6 +97,15 @@ def test_supcon_is_tcl_bit_for_bit() -> None:
     np.testing.assert_array_equal(supcon[1][0], tcl[1][0])
 
 
+@pytest.mark.clause("GRD-6")
+def test_gradient_in_a_large_temperature_is_as_sharp() -> None:
+    rows = np.random.default_rng(3).normal(size=(60, 5)).astype(np.float32)
+    T = tf.constant(1e4)
+    found = found_of(rows, np.arange(60) % 4, 2, temperature=T, block_size=16)[1]
+    exact = reference.tcl_gradients(rows, np.arange(60) % 4, temperature=1e4, upstream=2)
+    np.testing.assert_allclose(found[1], exact.temperature, rtol=3e-5)
+
+
 @pytest.mark.clause("NUM-13")
 def test_the_same_bits_twice() -> None:
     rows = np.random.default_rng(1).normal(size=(700, 16)).astype(np.float32)

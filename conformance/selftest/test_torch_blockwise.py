@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss, tiles
@@ -103,21 +104,81 @@ def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> Non
     z, y = torch.nn.functional.normalize(rows(4000).float()), labels(classes, 4000)
     block, scalars = blockwise.BLOCK_SIZE["cpu"], (temperature, 5000.0, 0.5)
     with Largest() as largest:  # type: ignore[no-untyped-call]
-        # Not through the operators, into which a mode does not look.
+        # Under a mode the loss itself is an operator, into which it does not look.
         found = arranged(z, y, scalars, block)
-        kept = z.new_empty(kept_shape(len(z), block, False))
+        kept = z.new_empty(kept_shape(len(z), block, False, z.dtype))
         losses, sums = tiles.row_sums(found, scalars, kept)
         tiles.gradients(losses, sums, kept, found, scalars)
     assert block**2 <= largest.elements <= 2 * block**2
 
 
-def test_what_is_kept_for_the_gradient_stays_below_32_mib() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_kept_for_the_gradient_stays_below_32_mib(dtype: torch.dtype) -> None:
     block = blockwise.BLOCK_SIZE["cpu"]
-    found = [math.prod(kept_shape(10**5, size, True)) for size in (1, 7, 100, block)]
-    assert max(found) <= 2**23
-    assert found[-1] > 2**22
-    assert kept_shape(10**5, block, False)[0] == 0
-    assert kept_shape(700, 10**6, True) == (1, 700, 700)
+    found = [math.prod(kept_shape(10**5, size, True, dtype)) for size in (1, 7, block, 10**6)]
+    assert max(found) * dtype.itemsize <= 2**25
+    assert found[2] * dtype.itemsize > 2**24
+    assert kept_shape(10**5, block, False, dtype)[0] == 0
+    assert kept_shape(700, 10**6, True, dtype) == (1, 700, 700)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.001], ids=["plain", "shifted"])
+@pytest.mark.parametrize("block_size", [64, 1000], ids=["a remainder", "one tile"])
+def test_kept_tiles_change_nothing_and_serve_twice(block_size: int, temperature: float) -> None:
+    z, order = torch.nn.functional.normalize(rows()), sort_rows(labels(7), torch.float64)
+    rest: Any = (None, None, None, [temperature, 3.0, 0.5], True, block_size)
+    forward: Any = blockwise._losses
+    backward: Any = blockwise._gradients
+    _, sums, kept = forward(z, *order, *rest, True)
+    upstream = torch.linspace(-1, 2, N, dtype=torch.float64)
+    first, again = (backward(upstream, sums, kept, z, *order, *rest) for _ in range(2))
+    nothing = forward(z, *order, *rest, False)[2]
+    without = backward(upstream, sums, nothing, z, *order, *rest)
+    assert len(kept) > len(nothing) == 0
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[0], without[0])
+
+
+@pytest.mark.parametrize("temperature", [1e-2, 1e4])
+def test_gradient_in_a_temperature_far_from_1_is_as_sharp(temperature: float) -> None:
+    x, y = rows().float(), labels(7)
+    T = torch.tensor(temperature, requires_grad=True)
+    (found,) = torch.autograd.grad(tcl_loss(x, y, temperature=T, block_size=64), T)
+    exact = tcl_gradients(x.double().numpy(), y.numpy(), temperature=float(T.detach()))
+    assert relative(found.double(), exact.temperature) < 3e-5
+
+
+def test_many_equal_rows_do_not_round_alike() -> None:
+    count = 2**14
+    found = supcon_loss(torch.ones(count, 3), torch.zeros(count, dtype=torch.int64))
+    assert relative(found.double(), math.log(count - 1)) < 1e-5
+
+
+def test_gradients_in_weights_neither_overflow_nor_vanish() -> None:
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 1e-3], [0.6, 0.8], [0.8, 0.6]])
+    y, k2 = torch.tensor([0, 0, 1, 2, 2]), torch.tensor(0.0, requires_grad=True)
+    upstream = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0])
+    loss = tcl_loss(x, y, temperature=0.005, k1=0.0, k2=k2, reduction="none", block_size=2)
+    (found,) = torch.autograd.grad(loss, k2, upstream)
+    exact = tcl_gradients(
+        x.double().numpy(), y.numpy(), temperature=0.005, k1=0.0, k2=0.0,
+        reduction="none", upstream=upstream.numpy(),
+    )  # fmt: skip
+    assert relative(found.double(), exact.k2) < 1e-4
+
+
+def test_backward_under_autocast_stays_in_full_precision() -> None:
+    y, T = labels(7), torch.tensor(0.2, requires_grad=True)
+    plain = torch.autograd.grad(tcl_loss(rows().float(), y, temperature=T), T)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = tcl_loss(rows().float(), y, temperature=T)
+        assert torch.equal(torch.autograd.grad(loss, T)[0], plain)
+
+
+def test_fake_tensors_of_many_rows() -> None:
+    with FakeTensorMode():
+        loss = tcl_loss(torch.empty(N, 6), torch.empty(N, dtype=torch.int64), reduction="none")
+    assert loss.shape == (N,)
 
 
 def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
@@ -207,8 +268,10 @@ def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, coun
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("turned", [False, True], ids=["rows in order", "columns in order"])
+def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype, turned: bool) -> None:
     x, y = rows(40).float(), labels(7, 40)
+    x = x.t().contiguous().t() if turned else x
     T = torch.tensor(0.3, dtype=dtype)
     rest: tuple[Any, ...] = (x, *sort_rows(y, x.dtype), T, None, None, [0.0, 2.0, 1.0], False, 16)
     losses, *saved = blockwise._losses_operator(*rest, True)
