@@ -11,7 +11,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: conformance test bench gpu vectors clean
+.PHONY: conformance test mutants bench gpu vectors clean
 
 conformance: .venv/ready
 	$(BIN)/python -m tuned_contrastive.conformance all
@@ -23,6 +23,11 @@ test: .venv/ready .pkg/tuned_contrastive
 	$(PYTEST) $(addprefix --ignore=,$(JAX) $(TENSORFLOW))
 	$(PYTEST) $(JAX)
 	$(PYTEST) $(TENSORFLOW)
+
+# That a mutant fails no test but those of its clause: the whole suite for each of them.
+mutants: .venv/ready
+	$(BIN)/python -m tuned_contrastive.conformance --mutants
+	$(BIN)/python -m pytest -q -m exact conformance/selftest/test_mutants.py
 
 # Everything of the targets, on an idle machine; BENCH=--quick shows that it works.
 BENCH :=

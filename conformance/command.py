@@ -6,15 +6,17 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance import report
+from tuned_contrastive.conformance import gate, ledger, report
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
+from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
+from tuned_contrastive.conformance.listing import shown
 from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.run import INTERRUPTED as STOPPED
 from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.targets import (
     OWN,
@@ -26,63 +28,103 @@ from tuned_contrastive.conformance.targets import (
     load_target,
     missing_package,
 )
+from tuned_contrastive.conformance.terminal import Progress, say
+from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.spec.clauses import load_clauses
 
 BARE = ("framework", "losses", "set", "assume", "input", "device", "dtype")
-SECONDS_BETWEEN_LINES = 10.0
+INTERRUPTED = 130
+"""The exit status after ctrl-C."""
 
 
 def judge_one(options: argparse.Namespace) -> int:
     """Judge the target in this process, and return the exit status."""
-    target: str = options.target
-    _check_clauses(options.clause)
+    target: str = options.target or options.program
+    _check_names(options)
     _check_files(options)
     named = target in known_targets()
-    result = run(
-        _implementation(options),
-        target=target,
-        clauses=options.clause,
-        tests=options.test,
-        seed=options.seed,
-        performance=options.performance,
-        declared=load_deviations(target) if named else (),
-        not_applicable=committed_not_applicable(target) if named and not options.dtype else None,
-        progress=Progress(target),
-        warnings_are_errors=target in OWN,
-    )
+    whole = not (options.device or options.dtype)
+    subject = _implementation(options)
+    try:
+        result = run(
+            subject,
+            target=target,
+            clauses=options.clause,
+            tests=options.test,
+            of_vectors=options.vector,
+            seed=options.seed,
+            performance=options.performance,
+            declared=load_deviations(target) if named else (),
+            not_applicable=committed_not_applicable(target) if named and whole else None,
+            progress=Progress(target),
+            stop_at_first=options.fail_fast,
+            warnings_are_errors=target in OWN,
+        )
+    finally:
+        if isinstance(subject, Program):
+            subject.close()
     if result.partial and not result.ran and result.as_declared:
-        raise TargetError("no test of that name or clause applies to the target")
+        raise TargetError("no test of that name, vector or clause applies to the target")
     entry = report.entry_of(result)
-    _say(report.table(entry))
-    _say(report.failures(result, reproducing(options), options.seed))
+    say(report.table(entry))
+    say(report.failures(result, reproducing(options), options.seed))
     _write(options, [entry])
-    return 0 if result.as_declared else 1
+    if result.interrupted:
+        return INTERRUPTED
+    judged_whole = target in OWN and whole and not result.partial
+    worse = _hold_to_ledger(entry, options.acknowledge) if judged_whole else False
+    return 0 if result.as_declared and not worse else 1
+
+
+def judge_mutants() -> int:
+    """Judge the suite by its mutants, and return the exit status."""
+    judged = gate.judge_mutants(Progress("mutants"))
+    say(gate.told(judged))
+    killed = sum(each.killed for each in judged)
+    say(f"{killed}/{len(judged)} mutants fail at the clause that they break")
+    return 0 if killed == len(judged) else 1
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the vectors with what the target makes of them, and return the exit status."""
+    if not options.vector:
+        raise TargetError("--show goes with --vector ID")
+    _check_names(options)
+    subject = _implementation(options)
+    for vector in load_vectors().values:
+        if vector.id in options.vector:
+            say(shown(vector, subject))
+    return 0
 
 
 def judge_all(options: argparse.Namespace) -> int:
     """Judge every installed target in a process of its own, and return the exit status."""
     if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
         raise TargetError("options for a bare function or class go with one target, not with all")
-    _check_clauses(options.clause)
+    _check_names(options)
     _check_files(options)
-    entries = []
+    entries: list[report.Entry] = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
             entries.append(_judge_apart(target, options, Path(folder) / "result.json"))
-    _say(report.matrix(entries))
+        if _interrupted(entries[-1]):
+            break
+    say(report.matrix(entries))
     for target in known_targets():
         if missing_package(target):
-            _say(f"{target}: not judged, {missing_package(target)}")
+            say(f"{target}: not judged, {missing_package(target)}")
     for entry in entries:
-        _say(report.summary(entry))
+        say(report.summary(entry))
     _write(options, entries)
+    if _interrupted(entries[-1]):
+        return INTERRUPTED
     return 0 if all(entry["as_declared"] for entry in entries) else 1
 
 
 def reproducing(options: argparse.Namespace) -> str:
     """Return the arguments that name the same target again."""
-    words = [options.target]
+    words = [options.target] if options.target else ["--program", options.program]
     for name in BARE:
         given = getattr(options, name)
         values = given if isinstance(given, list) else [given] if given else []
@@ -90,28 +132,13 @@ def reproducing(options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-class Progress:
-    """Tells how far a run is: a line that changes on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self.began = self.told = time.monotonic()
-
-    def __call__(self, test: str, done: int, total: int) -> None:
-        """Tell that one more test has ended."""
-        now = time.monotonic()
-        line = f"{self.target}: {done}/{total} tests, {now - self.began:.0f} s"
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}" + ("\n" if done == total else ""))
-        elif done == total or now - self.told > SECONDS_BETWEEN_LINES:
-            sys.stderr.write(f"{line}\n")
-            self.told = now
-        sys.stderr.flush()
-
-
 def _implementation(options: argparse.Namespace) -> Implementation:
     """Return what the options name: a bare function or class, or an object of the protocol."""
     given = {name for name in BARE if getattr(options, name)}
+    if options.program:
+        if given:
+            raise TargetError("a program takes no options for a bare function or class")
+        return Program(options.program, options.time_limit)
     if options.target in known_targets() or not given:
         if given - {"device", "dtype"}:
             raise TargetError(f"{options.target} takes no options for a bare function or class")
@@ -150,24 +177,53 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report
     words = [sys.executable, "-m", "tuned_contrastive.conformance", target, "--json", str(file)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
-    for name in ("clause", "test"):
+    words += ["--fail-fast"] if options.fail_fast else []
+    words += ["--acknowledge"] if options.acknowledge else []
+    for name in ("clause", "test", "vector"):
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
-    _say(done.stdout)
-    if not file.is_file() and done.returncode == 2 and (options.clause or options.test):
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.communicate()[0]
+        except KeyboardInterrupt:  # which it got, too: it writes what it has judged
+            said = process.communicate()[0]
+    say(said)
+    is_narrowed = options.clause or options.test or options.vector
+    if not file.is_file() and process.returncode == 2 and is_narrowed:
         return report.entry_of(Result(target, (), (), partial=True))  # nothing applies to it
     if not file.is_file():
-        reason = f"its process ended with status {done.returncode} and no result"
+        reason = f"its process ended with status {process.returncode} and no result"
         errors = tuple(ClauseResult(name, "error", reason=reason) for name in load_clauses())
         return report.entry_of(Result(target, errors, ()))
     found: list[report.Entry] = json.loads(file.read_text(encoding="utf-8"))["results"]
     return found[0]
 
 
-def _check_clauses(clauses: Sequence[str] | None) -> None:
-    for name in clauses or ():
+def _interrupted(entry: report.Entry) -> bool:
+    """Return whether somebody ended a target's run before it was done."""
+    return any(clause["reason"] == STOPPED for clause in entry["clauses"])
+
+
+def _check_names(options: argparse.Namespace) -> None:
+    """Refuse clauses and vectors that there are not."""
+    for name in options.clause or ():
         if name not in load_clauses():
             raise TargetError(f"{name} is no clause of the specification")
+    vectors = load_vectors().declared if options.vector else ()
+    for name in options.vector or ():
+        if name not in vectors:
+            raise TargetError(f"{name} is no vector: --list vectors names them")
+    if not options.time_limit > 0:
+        raise TargetError(f"--time-limit must be > 0, got {options.time_limit:g}")
+
+
+def _hold_to_ledger(entry: report.Entry, acknowledge: bool) -> bool:
+    """Return whether a share of the allowed error more than doubled; write it down if told to."""
+    if acknowledge:
+        ledger.acknowledge(entry["target"], entry["shares"])
+        return False
+    worse = ledger.exceeded(entry["target"], entry["shares"])
+    say("\n".join(worse))
+    return bool(worse)
 
 
 def _check_files(options: argparse.Namespace) -> None:
@@ -183,9 +239,3 @@ def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     if options.markdown:
         Path(options.markdown).write_text(report.markdown(entries), encoding="utf-8")
-
-
-def _say(text: str) -> None:
-    if text.strip():
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()

@@ -24,11 +24,10 @@ LARGEST = {
 
 def value_share(got: Float64 | None, exact: Float64, bound: Float64, dtype: str) -> float:
     """Return the share for numbers in the compute dtype of `dtype`, each with its own bound."""
-    compute = COMPUTE_DTYPES[dtype]
     if got is None or got.shape != exact.shape:
         return np.inf
-    allowed = bound.reshape(-1) * UNIT_ROUNDOFF[compute] + storage(0.0, 1, compute)
-    return _share(got.reshape(-1, 1), exact.reshape(-1, 1), allowed, LARGEST[compute])
+    allowed, largest = _values_allowed(bound, dtype), LARGEST[COMPUTE_DTYPES[dtype]]
+    return _share(got.reshape(-1, 1), exact.reshape(-1, 1), allowed, largest)
 
 
 def rows_share(got: Float64 | None, exact: Float64, bound: Float64, dtype: str) -> float:
@@ -36,9 +35,7 @@ def rows_share(got: Float64 | None, exact: Float64, bound: Float64, dtype: str) 
     if got is None or got.shape != exact.shape:
         return np.inf
     rows = exact.reshape(-1, exact.shape[-1])
-    allowed = bound.reshape(-1) * UNIT_ROUNDOFF[COMPUTE_DTYPES[dtype]]
-    norms = np.linalg.norm(np.where(np.isfinite(rows), rows, 0.0), axis=1)
-    allowed = allowed + storage(norms, rows.shape[1], dtype)
+    allowed = _rows_allowed(exact, bound, dtype)
     return _share(got.reshape(rows.shape), rows, allowed, LARGEST[dtype])
 
 
@@ -54,6 +51,16 @@ def quantity_share(
     return share(got, expected[quantity], bounds[quantity], dtype)
 
 
+def allowed_errors(
+    quantity: str, expected: Mapping[str, Float64], bounds: Mapping[str, Float64], dtype: str
+) -> Float64:
+    """Return the allowed error of each number, or of each row of the gradient in the embeddings."""
+    allowed = _values_allowed(bounds[quantity], dtype)
+    if quantity == "embeddings":
+        allowed = _rows_allowed(expected[quantity], bounds[quantity], dtype)
+    return allowed
+
+
 def same_class(got: Float64, exact: Float64) -> NDArray[np.bool_]:
     """Return where both are NaN, or the same infinity, or both finite."""
     finite = np.isfinite(got) & np.isfinite(exact)
@@ -61,6 +68,19 @@ def same_class(got: Float64, exact: Float64) -> NDArray[np.bool_]:
         finite | (np.isnan(got) & np.isnan(exact)) | (np.isinf(got) & (got == exact))
     )
     return same
+
+
+def _values_allowed(bound: Float64, dtype: str) -> Float64:
+    compute = COMPUTE_DTYPES[dtype]
+    allowed: Float64 = bound.reshape(-1) * UNIT_ROUNDOFF[compute] + storage(0.0, 1, compute)
+    return allowed
+
+
+def _rows_allowed(exact: Float64, bound: Float64, dtype: str) -> Float64:
+    rows = exact.reshape(-1, exact.shape[-1])
+    norms = np.linalg.norm(np.where(np.isfinite(rows), rows, 0.0), axis=1)
+    rounding: Float64 = storage(norms, rows.shape[1], dtype)
+    return bound.reshape(-1) * UNIT_ROUNDOFF[COMPUTE_DTYPES[dtype]] + rounding
 
 
 def _share(got: Float64, exact: Float64, allowed: Float64, largest: float) -> float:

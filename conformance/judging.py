@@ -53,6 +53,7 @@ class Judge:
         *,
         clauses: frozenset[str] | None = None,
         tests: frozenset[str] | None = None,
+        of_vectors: frozenset[str] | None = None,
         seed: int | None = None,
         performance: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
@@ -61,6 +62,7 @@ class Judge:
         self.vectors = vectors
         self.clauses = clauses
         self.tests = tests
+        self.of_vectors = of_vectors
         self.seed = seed
         self.performance = performance
         self.progress = progress or (lambda test, done, total: None)
@@ -119,6 +121,8 @@ class Judge:
 
     def _selected(self, item: pytest.Item) -> bool:
         if self.tests is not None and item.name not in self.tests:
+            return False
+        if self.of_vectors is not None and parametrise.vector_of(item) not in self.of_vectors:
             return False
         return self.clauses is None or not self.clauses.isdisjoint(parametrise.clauses_of(item))
 

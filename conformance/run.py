@@ -31,6 +31,7 @@ VERSIONS = (
     "pytorch-metric-learning", "optax",
 )  # fmt: skip
 Progress = Callable[[str, int, int], None]
+INTERRUPTED = "the run was interrupted"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Result:
     def failures(self) -> tuple[Ran, ...]:
         """The tests that did not pass, with the clauses they cite."""
         return tuple(record for record in self.ran if record.status != "pass")
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody ended it before it was done."""
+        return any(clause.reason == INTERRUPTED for clause in self.clauses)
 
     @property
     def conforming(self) -> bool:
@@ -86,6 +92,7 @@ def run(
     target: str | None = None,
     clauses: Collection[str] | None = None,
     tests: Collection[str] | None = None,
+    of_vectors: Collection[str] | None = None,
     seed: int | None = None,
     performance: bool = False,
     declared: Sequence[Deviation] = (),
@@ -104,6 +111,8 @@ def run(
         What the report calls it; by default its name.
     clauses, tests : collections of str, optional
         Run only the tests that cite one of these clauses, or that have one of these names.
+    of_vectors : collection of str, optional
+        Run only the tests on the vectors with these ids.
     seed : int, optional
         Draw the laws' examples from this seed instead of always the same.
     performance : bool
@@ -130,6 +139,7 @@ def run(
         vectors or load_vectors(),
         clauses=None if clauses is None else frozenset(clauses),
         tests=None if tests is None else frozenset(tests),
+        of_vectors=None if of_vectors is None else frozenset(of_vectors),
         seed=seed,
         performance=performance,
         progress=progress,
@@ -138,9 +148,11 @@ def run(
         code = pytest.main(_arguments(stop_at_first, warnings_are_errors), plugins=[judge])
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
-    if code == pytest.ExitCode.INTERRUPTED:
-        judge.records.broken.append("the run was interrupted")
-    partial = clauses is not None or tests is not None or stop_at_first
+    interrupted = code == pytest.ExitCode.INTERRUPTED
+    if interrupted:
+        judge.records.broken.append(INTERRUPTED)
+    narrowed = (clauses, tests, of_vectors) != (None, None, None)
+    partial = narrowed or stop_at_first or interrupted
     return conclude(judge, target or implementation.name, declared, not_applicable, partial=partial)
 
 
@@ -156,10 +168,10 @@ def conclude(
     records = judge.records
     reason = "; ".join(records.broken)
     results = judge_clauses(records, declared, not_applicable, partial=partial)
-    if not partial:
-        reason = reason or missing_vectors(records, judge.vectors)
-    elif not reason:
+    if partial:
         results = _touched(results, judge)
+    else:
+        reason = reason or missing_vectors(records, judge.vectors)
     results = with_error(results, "CNF-1", reason) if reason else results
     notes = tuple(getattr(judge.subject, "notes", ()))
     return Result(target, results, tuple(records.ran), notes, partial)

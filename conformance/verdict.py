@@ -64,11 +64,10 @@ def missing_vectors(records: Records, vectors: VectorSet) -> str:
 def with_error(
     results: Iterable[ClauseResult], clause: str, reason: str
 ) -> tuple[ClauseResult, ...]:
-    """Return the results with one clause turned into an error."""
-    return tuple(
-        replace(result, status=ERROR, reason=reason) if result.id == clause else result
-        for result in results
-    )
+    """Return the results with one clause turned into an error, or first where it is missing."""
+    wrong = ClauseResult(clause, ERROR, reason=reason)
+    found = tuple(wrong if result.id == clause else result for result in results)
+    return found if wrong in found else (wrong, *found)
 
 
 def most_telling(ran: Sequence[Ran], most: int = 4) -> tuple[str, ...]:

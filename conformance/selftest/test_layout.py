@@ -5,14 +5,12 @@ import inspect
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tuned_contrastive import reference
-from tuned_contrastive.conformance.parametrise import MODE_CLAUSES
-from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.conformance.lock import citations
 from tuned_contrastive.spec import contract
 from tuned_contrastive.spec.clauses import PLANNED, load_clauses
 
@@ -123,25 +121,6 @@ def _parameters(given: ast.arguments) -> list[str]:
     defaults = [None] * (len(plain) - len(given.defaults)) + list(given.defaults)
     pairs = [*zip(plain, defaults, strict=True), *([("*", None)] if rest else []), *rest]
     return [f"{getattr(a, 'arg', a)}={d and ast.unparse(d)}" for a, d in pairs]
-
-
-def cited() -> Iterator[str]:
-    """Yield every clause that a test or a vector cites."""
-    for path in (ROOT / "conformance").rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.clause":
-                yield from (ast.literal_eval(arg) for arg in node.args if _is_text(arg))
-    for clauses in MODE_CLAUSES.values():
-        yield from clauses
-    vectors = load_vectors()
-    for vector in vectors.values:
-        yield from vector.clauses
-    for reject in vectors.rejects:
-        yield from reject.clauses
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if room(p) in ("spec", "reference")])
@@ -265,15 +244,15 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 def test_every_clause_is_cited() -> None:
-    assert set(load_clauses()) - set(PLANNED) - set(cited()) == set()
+    assert set(load_clauses()) - set(PLANNED) - set(citations()) == set()
 
 
 def test_every_citation_is_a_clause() -> None:
-    assert set(cited()) - set(load_clauses()) == set()
+    assert set(citations()) - set(load_clauses()) == set()
 
 
 def test_planned_clauses_are_cited_nowhere() -> None:
-    assert set(PLANNED) & set(cited()) == set()
+    assert set(PLANNED) & set(citations()) == set()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

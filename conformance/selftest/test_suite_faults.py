@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tuned_contrastive.conformance.mutants import suite
+from tuned_contrastive.conformance.mutants.table import load_table
 from tuned_contrastive.conformance.selftest.test_command import few as few  # the fixture
-from tuned_contrastive.conformance.selftest.test_mutants import TABLE
 from tuned_contrastive.spec.clauses import SUITE
 
-ROWS = TABLE["suite"]
+ROWS = load_table()["suite"]
 HERE = __name__.rpartition(".")[0]
 
 

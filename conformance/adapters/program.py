@@ -1,0 +1,208 @@
+"""A program of any language as an implementation: one line of JSON per case (spec/protocol.md)."""
+
+import json
+import shlex
+import subprocess
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
+from typing import Any, get_type_hints
+
+from tuned_contrastive.conformance.applicability import DEFAULTS
+from tuned_contrastive.conformance.protocol import (
+    DTYPES,
+    GRADIENTS,
+    Capabilities,
+    Case,
+    Float64,
+    Outcome,
+)
+from tuned_contrastive.conformance.targets import TargetError
+from tuned_contrastive.conformance.vectors import numbers
+from tuned_contrastive.reference.portable import portable
+from tuned_contrastive.spec import contract
+
+PROTOCOL = 1
+LONGEST_LINE = 2**26
+QUOTED = 200
+"""Characters of what a program said that a message quotes."""
+
+CHOICES = {
+    "losses": ("supcon", "tcl"),
+    "dtypes": DTYPES,
+    "reductions": contract.REDUCTIONS,
+    "inputs": ("flat", "views"),
+    "gradients": GRADIENTS,
+}
+
+
+class AnswerError(AssertionError):
+    """A program did not answer a case as the protocol says."""
+
+
+class Program:
+    """A subprocess that is asked case by case, and started anew after an answer that is none."""
+
+    def __init__(self, command: str, seconds: float = 10.0) -> None:
+        self._words, self._seconds = shlex.split(command), seconds
+        self._running: _Running | None = None
+        self.notes = ("dtypes are those that the program tells",)
+        self._asked = 0
+        try:
+            claims = self._exchange({"hello": True, "protocol": PROTOCOL})
+            self.name, self.capabilities = _claims(claims)
+        except (AnswerError, OSError, ValueError) as error:
+            self.close()
+            raise TargetError(f"{command!r} does not follow the protocol: {error}") from error
+
+    def loss(self, case: Case) -> Outcome:
+        """Return the loss alone."""
+        return self._outcome(case, None)
+
+    def gradients(self, case: Case, upstream: Float64) -> Outcome:
+        """Return the loss and the gradients that are claimed."""
+        return self._outcome(case, upstream)
+
+    def close(self) -> None:
+        """End the program; the next case starts it anew."""
+        if self._running is not None:
+            self._running.end()
+            self._running = None
+
+    def _outcome(self, case: Case, upstream: Float64 | None) -> Outcome:
+        self._asked += 1
+        asked = {"id": self._asked, **_portable(case)}
+        if upstream is not None:
+            asked["upstream"] = portable(upstream)
+        try:
+            answer = self._exchange(asked)
+            found = _read(answer, self._asked, self._wanted(case) if upstream is not None else ())
+        except AnswerError:
+            self.close()
+            raise
+        loss_dtype = answer.get("loss_dtype", contract.COMPUTE_DTYPES[case.dtype])
+        gradient_dtype = answer.get("gradient_dtype", case.dtype)
+        dtypes: dict[str, Any] = {"loss_dtype": loss_dtype, "gradient_dtype": gradient_dtype}
+        return Outcome(**found, **dtypes)
+
+    def _wanted(self, case: Case) -> tuple[str, ...]:
+        of_loss = GRADIENTS if case.loss == "tcl" else GRADIENTS[:2]
+        return tuple(name for name in of_loss if name in self.capabilities.gradients)
+
+    def _exchange(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a line, and return the one that comes back in time."""
+        running = self._running = self._running or _Running(self._words)
+        with ThreadPoolExecutor(1) as pool:
+            talk = pool.submit(running.talk, json.dumps(asked, allow_nan=False))
+            try:
+                line = talk.result(self._seconds)
+            except TimeoutError:
+                running.process.kill()  # which ends the talk, too
+                raise AnswerError(f"no answer within {self._seconds:g} s") from None
+        if not line:
+            raise AnswerError(running.last_words(self._seconds))
+        try:
+            answer = json.loads(line)
+        except json.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise AnswerError(f"answered with what is no JSON object: {line.strip()[:QUOTED]!r}")
+        return answer
+
+
+class _Running:
+    """One start of the program: its pipes, and the last line of its standard error."""
+
+    def __init__(self, words: list[str]) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            words, stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8", errors="replace"
+        )
+        self._said: deque[str] = deque(maxlen=1)
+        self._listener = Thread(target=self._listen, daemon=True)  # a full pipe would stop it
+        self._listener.start()
+
+    def talk(self, line: str) -> str:
+        """Return the answer to a line; nothing where the program has ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return self.process.stdout.readline(LONGEST_LINE)
+
+    def last_words(self, seconds: float) -> str:
+        """Return how it ended, and what it said last."""
+        try:
+            status = f"ended with status {self.process.wait(seconds)}"
+        except subprocess.TimeoutExpired:
+            return "closed its standard output"
+        self._listener.join()
+        return ": ".join((status, *self._said))
+
+    def end(self) -> None:
+        """Kill it, and close its pipes."""
+        self.process.kill()
+        self._listener.join()
+        with suppress(BrokenPipeError):
+            self.process.__exit__(None, None, None)
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        self._said.extend(line.strip()[:QUOTED] for line in self.process.stderr if line.strip())
+
+
+def _claims(answer: dict[str, Any]) -> tuple[str, Capabilities]:
+    """Return name and claims of the first answer; ValueError for what is not in the protocol."""
+    given = dict(answer)
+    if given.pop("protocol", None) != PROTOCOL:
+        raise ValueError(f"protocol must be {PROTOCOL}, got {answer.get('protocol')!r}")
+    name = given.pop("name", None)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name must be a string, got {name!r}")
+    if "losses" not in given:
+        raise ValueError("losses must be given, got none")
+    given = {"gradients": [], "dtypes": ["float64"], **given}
+    for field, value in given.items():
+        if field not in (*CHOICES, "unlabelled", "fixed"):
+            raise ValueError(f"the claims must have known fields, got {field!r}")
+        if field in CHOICES and not (isinstance(value, list) and set(value) <= set(CHOICES[field])):
+            raise ValueError(f"{field} must be of {', '.join(CHOICES[field])}, got {value!r}")
+    kinds = get_type_hints(Capabilities)
+    for field in CHOICES:
+        if field in given:
+            as_set = "frozenset" in str(kinds[field])
+            given[field] = frozenset(given[field]) if as_set else tuple(given[field])
+    return name, Capabilities(**given)
+
+
+def _portable(case: Case) -> dict[str, Any]:
+    relevant = [name for name in DEFAULTS if case.loss == "tcl" or name not in ("k1", "k2")]
+    labels = None if case.labels is None else [str(label) for label in case.labels.tolist()]
+    return {
+        "loss": case.loss,
+        "dtype": case.dtype,
+        "embeddings": portable(case.embeddings),
+        "labels": labels,
+        "parameters": {name: case.parameters.get(name, DEFAULTS[name]) for name in relevant},
+    }
+
+
+def _read(answer: dict[str, Any], asked: int, wanted: tuple[str, ...]) -> dict[str, Any]:
+    if answer.get("id") != asked:
+        raise AnswerError(f"answered case {answer.get('id')!r} where {asked} was asked")
+    if "error" in answer:
+        raise AnswerError(f"answered with an error: {str(answer['error'])[:QUOTED]}")
+    found = {}
+    for name in ("loss", *wanted):
+        if name not in answer:
+            raise AnswerError(f"the answer has no {name}")
+        try:
+            found[name] = numbers(answer[name])
+        except (TypeError, ValueError):
+            raise AnswerError(f"{name} is no array of numbers") from None
+    return found

@@ -1,0 +1,46 @@
+"""The ledger of our own targets: the worst share of the allowed error that each has used.
+
+A share that more than doubles fails a run until ``--acknowledge`` writes it down.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+FILE = Path(__file__).with_name("ledger.json")
+GROWTH = 2.0
+LEAST = 0.02
+"""A share below it may double: another order of the same sums does that."""
+
+Shares = Mapping[str, Mapping[str, float]]
+"""By dtype and quantity."""
+
+
+def load() -> dict[str, Shares]:
+    """Return the recorded shares by target."""
+    found: dict[str, Shares] = json.loads(FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def exceeded(target: str, shares: Shares) -> list[str]:
+    """Return a sentence for each share that more than doubled, or that nobody has recorded."""
+    recorded = load().get(target, {})
+    told = []
+    for dtype, quantities in shares.items():
+        for quantity, share in quantities.items():
+            known = recorded.get(dtype, {}).get(quantity)
+            if known is None:
+                told.append(f"{dtype} {quantity} uses {share:.3g} and is not recorded")
+            elif share > GROWTH * max(known, LEAST):
+                told.append(f"{dtype} {quantity} uses {share:.3g}, recorded is {known:.3g}")
+    return [f"{target}: {line} (--acknowledge records it)" for line in told]
+
+
+def acknowledge(target: str, shares: Shares) -> None:
+    """Write the shares of a target down."""
+    rounded = {
+        dtype: {quantity: float(f"{share:.3g}") for quantity, share in quantities.items()}
+        for dtype, quantities in shares.items()
+    }
+    found = load() | {target: rounded}
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,180 @@
+"""What the command lists and shows, in colour on a terminal alone."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuned_contrastive.conformance import ledger, terminal
+from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.mutants.table import rows
+from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.spec.clauses import load_clauses
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "first"),
+    [
+        ("clauses", len(load_clauses()), "INP-1 "),
+        ("vectors", len(load_vectors().declared), "supcon-001 "),
+        ("mutants", len(rows()), "calling.TemperatureOfThePaper "),
+    ],
+)
+def test_a_list_has_a_line_for_each(kind: str, count: int, first: str, capsys: Capture) -> None:
+    assert main(["--list", kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == count
+    assert lines[0].startswith(first)
+
+
+def test_a_vector_is_shown_with_what_came_out(capsys: Capture) -> None:
+    assert main(["numpy", "--vector", "supcon-001", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("supcon-001: supcon, cites ")
+    for word in ("embeddings", "expected", "got", "difference", "allowed", "each row's norm"):
+        assert word in shown
+
+
+def test_only_the_tests_of_a_vector_run(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "found.json"
+    assert main(["numpy", "--vector", "supcon-001", "--json", str(file)]) == 0
+    (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert entry["partial"]
+    assert entry["vectors"] == 1
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["numpy", "--show"], "--show goes with --vector ID"),
+        (["numpy", "--vector", "supcon-999"], "supcon-999 is no vector"),
+        (["numpy", "--time-limit", "0"], "--time-limit must be > 0"),
+        (["--program", "cat", "--dtype", "float64"], "a program takes no options for a bare"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments: list[str], told: str, capsys: Capture) -> None:
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["numpy", "--program", "cat"]])
+def test_one_target_is_asked_for(arguments: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "give a target, or a --program" in capsys.readouterr().err
+
+
+def test_help_has_examples(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "--clause TCL-4 --fail-fast" in capsys.readouterr().out
+
+
+def test_fail_fast_stops_at_the_first_failure(tmp_path: Path, capsys: Capture) -> None:
+    source = "from tuned_contrastive.conformance.selftest.doctored import WrongMean as it\n"
+    (tmp_path / "hasty.py").write_text(source, encoding="utf-8")
+    file = tmp_path / "found.json"
+    target = f"{tmp_path / 'hasty.py'}:it"
+    assert main([target, "--fail-fast", "--json", str(file)]) == 1
+    (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert entry["partial"]
+    assert capsys.readouterr().out.count("reproduce:") == 1
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "colours"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_are_for_terminals(
+    variables: dict[str, str], colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert terminal.has_colours(Screen()) == colours
+    assert not terminal.has_colours(io.StringIO())
+
+
+def test_only_words_for_a_status_are_coloured() -> None:
+    found = terminal.coloured("SUP-1 pass, TCL-1 FAIL; torch: not conforming, passes, known-good")
+    assert found == (
+        "SUP-1 \x1b[32mpass\x1b[0m, TCL-1 \x1b[31mFAIL\x1b[0m; "
+        "torch: \x1b[31mnot conforming\x1b[0m, passes, known-good"
+    )
+
+
+SLOW = """
+import time
+from pathlib import Path
+from tuned_contrastive.conformance.adapters.numpy import NumpyReference
+
+class Slow(NumpyReference):
+    def loss(self, case):
+        Path("begun").touch()
+        time.sleep(0.1)
+        return super().loss(case)
+
+it = Slow()
+"""
+
+
+def test_ctrl_c_leaves_a_partial_report(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    words = ["-m", "tuned_contrastive.conformance", "slow.py:it", "--json", "found.json"]
+    with subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=-1, stderr=-1) as run:
+        while run.poll() is None and not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=120)
+    (entry,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["results"]
+    told = {clause["id"]: clause["reason"] for clause in entry["clauses"]}
+    assert run.returncode == 130
+    assert (entry["partial"], entry["conforming"]) == (True, False)
+    assert told["CNF-1"] == "the run was interrupted"
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(ledger, "FILE", tmp_path / "ledger.json")
+    ledger.FILE.write_text('{"numpy": {"float64": {"loss": 0.1}}}', encoding="utf-8")
+    return ledger.FILE
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ({"float64": {"loss": 0.2}}, []),
+        ({"float64": {"loss": 0.21}}, ["numpy: float64 loss uses 0.21, recorded is 0.1"]),
+        ({"float32": {"loss": 0.1}}, ["numpy: float32 loss uses 0.1 and is not recorded"]),
+    ],
+)
+def test_a_share_may_double_and_no_more(book: Path, shares: ledger.Shares, told: list[str]) -> None:
+    found = [line.partition(" (--")[0] for line in ledger.exceeded("numpy", shares)]
+    assert found == told
+
+
+def test_what_is_acknowledged_is_within_the_ledger(book: Path) -> None:
+    shares = {"float64": {"loss": 0.4}}
+    ledger.acknowledge("numpy", shares)
+    assert ledger.exceeded("numpy", shares) == []
+
+
+def test_every_own_target_is_in_the_ledger() -> None:
+    assert set(ledger.load()) == {"numpy", "torch", "tensorflow", "jax"}
