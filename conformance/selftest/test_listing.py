@@ -133,12 +133,18 @@ class Slow(NumpyReference):
 
 it = Slow()
 """
+HEEDING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+from tuned_contrastive.conformance.__main__ import main
+sys.exit(main(["slow.py:it", "--json", "found.json"]))
+"""
 
 
 def test_ctrl_c_leaves_a_partial_report(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
-    words = ["-m", "tuned_contrastive.conformance", "slow.py:it", "--json", "found.json"]
-    with subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=-1, stderr=-1) as run:
+    words = [sys.executable, "-c", HEEDING]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=-1, stderr=-1) as run:
         while run.poll() is None and not (tmp_path / "begun").exists():
             time.sleep(0.05)
         run.send_signal(signal.SIGINT)
