@@ -27,9 +27,9 @@ class TimesTemperature(Plain):
 
 
 class PositiveLossesOnly(Plain):
-    """The mean runs over the losses above 0 alone (X5)."""
+    """The mean runs over the losses above 0 alone: not over one that rounds to it (X5)."""
 
-    breaks = "SUP-8"
+    breaks = "NUM-5"
     capabilities = VALUE
 
     def divisor(self, b: Batch) -> Any:
