@@ -68,6 +68,19 @@ class Plain:
         self.check({**known, **given})
         return None
 
+    def call_in_32_bits(self, loss: str, arguments: Mapping[str, Any]) -> object:
+        """Check as `call` does, and refuse labels that 32 bits do not hold (INP-28)."""
+        self.call(loss, arguments)
+        labels = native(arguments["labels"], np.ones)
+        low, high = int(np.min(labels)), int(np.max(labels))
+        if low < -(2**31) or high >= 2**32 or (low < 0 and high >= 2**31):
+            raise ValueError(f"labels must fit 32 bits, got {low} to {high}")
+        return None
+
+    def product_precisions(self, case: Case, precision: str | None) -> frozenset[str]:
+        """Return what products ask for (NUM-18)."""
+        return frozenset({precision or "highest"})
+
     def check(self, given: dict[str, Any]) -> None:
         """Refuse wrong arguments."""
         contract.check_arguments(describe, **given)
