@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance import report
+from tuned_contrastive.conformance import files, report
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.protocol import Implementation
@@ -37,7 +37,7 @@ def judge_one(options: argparse.Namespace) -> int:
     """Judge the target in this process, and return the exit status."""
     target: str = options.target
     _check_clauses(options.clause)
-    _check_files(options)
+    files.check(options)
     named = target in known_targets()
     result = run(
         _implementation(options),
@@ -53,10 +53,10 @@ def judge_one(options: argparse.Namespace) -> int:
     )
     if result.partial and not result.ran and result.as_declared:
         raise TargetError("no test of that name or clause applies to the target")
-    entry = report.entry_of(result)
+    entry = report.entry_of(result, reproducing(options))
     _say(report.table(entry))
-    _say(report.failures(result, reproducing(options), options.seed))
-    _write(options, [entry])
+    _say(report.failures(result, reproducing(options)))
+    files.write(options, [entry])
     return 0 if result.as_declared else 1
 
 
@@ -65,7 +65,7 @@ def judge_all(options: argparse.Namespace) -> int:
     if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_clauses(options.clause)
-    _check_files(options)
+    files.check(options)
     entries = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
@@ -76,18 +76,21 @@ def judge_all(options: argparse.Namespace) -> int:
             _say(f"{target}: not judged, {missing_package(target)}")
     for entry in entries:
         _say(report.summary(entry))
-    _write(options, entries)
+    for place in files.write(options, entries):
+        _say(f"written: {place}")
     return 0 if all(entry["as_declared"] for entry in entries) else 1
 
 
 def reproducing(options: argparse.Namespace) -> str:
-    """Return the arguments that name the same target again."""
+    """Return the command that judges the same target again; ``--test`` makes it one case."""
     words = [options.target]
     for name in BARE:
         given = getattr(options, name)
         values = given if isinstance(given, list) else [given] if given else []
         words += [word for value in values for word in (f"--{name}", value)]
-    return shlex.join(words)
+    words += [] if options.seed is None else ["--seed", str(options.seed)]
+    words += ["--performance"] if options.performance else []
+    return f"{report.COMMAND} {shlex.join(words)}"
 
 
 class Progress:
@@ -168,21 +171,6 @@ def _check_clauses(clauses: Sequence[str] | None) -> None:
     for name in clauses or ():
         if name not in load_clauses():
             raise TargetError(f"{name} is no clause of the specification")
-
-
-def _check_files(options: argparse.Namespace) -> None:
-    """Refuse a report that could not be written before anything is judged."""
-    for file in (options.json, options.markdown):
-        if file and not Path(file).resolve().parent.is_dir():
-            raise TargetError(f"{file} is in no folder that exists")
-
-
-def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:
-    if options.json:
-        text = json.dumps(report.document(entries), indent=2, allow_nan=False)
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
-    if options.markdown:
-        Path(options.markdown).write_text(report.markdown(entries), encoding="utf-8")
 
 
 def _say(text: str) -> None:
