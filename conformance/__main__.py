@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("target", help=f"{names}, package.module:attribute or path/file.py:attribute")
     made.add_argument("--json", metavar="FILE", help="write the results as JSON")
     made.add_argument("--markdown", metavar="FILE", help="write the matrix as Markdown")
+    made.add_argument("--junit", metavar="FILE", help="write the cases as JUnit XML")
     made.add_argument(
         "--seed", type=int, metavar="N", help="draw the laws' examples with this seed"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.conformance import report
+from tuned_contrastive.conformance.junit import junit
 from tuned_contrastive.conformance.targets import TargetError
 
 SCALARS = (str, int, float, bool, type(None))
@@ -62,5 +63,6 @@ def _fits_a_line(value: Any) -> bool:
 KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "json": as_json,
     "markdown": _markdown,
+    "junit": junit,
 }
 """What is written for each option, from the document alone."""
