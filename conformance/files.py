@@ -8,6 +8,7 @@ from typing import Any
 
 from tuned_contrastive.conformance import report
 from tuned_contrastive.conformance.junit import junit
+from tuned_contrastive.conformance.page import page
 from tuned_contrastive.conformance.targets import TargetError
 
 SCALARS = (str, int, float, bool, type(None))
@@ -64,5 +65,6 @@ KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "json": as_json,
     "markdown": _markdown,
     "junit": junit,
+    "html": page,
 }
 """What is written for each option, from the document alone."""
