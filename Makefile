@@ -1,4 +1,4 @@
-# Two commands: `make conformance` judges, `make test` tests the project itself.
+# Two commands: `make conformance` judges and reports, `make test` tests the project itself.
 PYTHON ?= python3
 BIN := .venv/bin
 # One framework a process; workers take whole files, which keep what they have computed.
@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 .PHONY: conformance test mutants bench gpu vectors clean
 
 conformance: .venv/ready
-	$(BIN)/python -m tuned_contrastive.conformance all
+	$(BIN)/python -m tuned_contrastive.conformance all --json report.json --html report.html
 
 test: .venv/ready .pkg/tuned_contrastive
 	$(BIN)/ruff check .

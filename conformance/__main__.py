@@ -76,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--json", metavar="FILE", help="write the results as JSON")
     made.add_argument("--markdown", metavar="FILE", help="write the matrix as Markdown")
+    made.add_argument("--junit", metavar="FILE", help="write the cases as JUnit XML")
+    made.add_argument(
+        "--html", metavar="FILE", help="write matrix and cases as one page to open in a browser"
+    )
     made.add_argument(
         "--seed", type=int, metavar="N", help="draw the laws' examples with this seed"
     )

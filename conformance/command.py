@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance import gate, ledger, report
+from tuned_contrastive.conformance import files, gate, ledger, report
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
@@ -42,7 +42,7 @@ def judge_one(options: argparse.Namespace) -> int:
     """Judge the target in this process, and return the exit status."""
     target: str = options.target or options.program
     _check_names(options)
-    _check_files(options)
+    files.check(options)
     named = target in known_targets()
     whole = not (options.device or options.dtype)
     subject = _implementation(options)
@@ -66,10 +66,10 @@ def judge_one(options: argparse.Namespace) -> int:
             subject.close()
     if result.partial and not result.ran and result.as_declared:
         raise TargetError("no test of that name, vector or clause applies to the target")
-    entry = report.entry_of(result)
+    entry = report.entry_of(result, reproducing(options))
     say(report.table(entry))
-    say(report.failures(result, reproducing(options), options.seed))
-    _write(options, [entry])
+    say(report.failures(result, reproducing(options)))
+    files.write(options, [entry])
     if result.interrupted:
         return INTERRUPTED
     judged_whole = target in OWN and whole and not result.partial
@@ -103,7 +103,7 @@ def judge_all(options: argparse.Namespace) -> int:
     if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_names(options)
-    _check_files(options)
+    files.check(options)
     entries: list[report.Entry] = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
@@ -116,20 +116,23 @@ def judge_all(options: argparse.Namespace) -> int:
             say(f"{target}: not judged, {missing_package(target)}")
     for entry in entries:
         say(report.summary(entry))
-    _write(options, entries)
+    for place in files.write(options, entries):
+        say(f"written: {place}")
     if _interrupted(entries[-1]):
         return INTERRUPTED
     return 0 if all(entry["as_declared"] for entry in entries) else 1
 
 
 def reproducing(options: argparse.Namespace) -> str:
-    """Return the arguments that name the same target again."""
+    """Return the command that judges the same target again; ``--test`` makes it one case."""
     words = [options.target] if options.target else ["--program", options.program]
     for name in BARE:
         given = getattr(options, name)
         values = given if isinstance(given, list) else [given] if given else []
         words += [word for value in values for word in (f"--{name}", value)]
-    return shlex.join(words)
+    words += [] if options.seed is None else ["--seed", str(options.seed)]
+    words += ["--performance"] if options.performance else []
+    return f"{report.COMMAND} {shlex.join(words)}"
 
 
 def _implementation(options: argparse.Namespace) -> Implementation:
@@ -224,18 +227,3 @@ def _hold_to_ledger(entry: report.Entry, acknowledge: bool) -> bool:
     worse = ledger.exceeded(entry["target"], entry["shares"])
     say("\n".join(worse))
     return bool(worse)
-
-
-def _check_files(options: argparse.Namespace) -> None:
-    """Refuse a report that could not be written before anything is judged."""
-    for file in (options.json, options.markdown):
-        if file and not Path(file).resolve().parent.is_dir():
-            raise TargetError(f"{file} is in no folder that exists")
-
-
-def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:
-    if options.json:
-        text = json.dumps(report.document(entries), indent=2, allow_nan=False)
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
-    if options.markdown:
-        Path(options.markdown).write_text(report.markdown(entries), encoding="utf-8")

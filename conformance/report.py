@@ -1,12 +1,14 @@
-"""Writes what runs found: a table per target, a matrix of targets, JSON and Markdown."""
+"""Says what runs found: the document that all reports are made from, tables, Markdown."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import Result, environment
-from tuned_contrastive.conformance.verdict import AS_DECLARED, STATUSES
+from tuned_contrastive.conformance.verdict import AS_DECLARED, FAIL, KNOWN, PASS, STATUSES
 from tuned_contrastive.spec.clauses import load_clauses
 from tuned_contrastive.spec.contract import SPEC_VERSION
 
@@ -20,8 +22,12 @@ MARKS = {
 }
 REASON_WIDTH = 60
 TOLD_FAILURES = 12
+MESSAGE_LENGTH = 1000
+"""Characters of a message that a document keeps: an implementation may fail thousands of cases."""
+
+COMMAND = "python -m tuned_contrastive.conformance"
 Entry = dict[str, Any]
-"""One target's part of the document, plain JSON."""
+"""One target's part of the document, plain JSON; `report.schema.json` says what is in it."""
 
 
 def table(entry: Entry) -> str:
@@ -47,19 +53,17 @@ def summary(entry: Entry) -> str:
     return "\n".join([f"{entry['target']}: {told}; {verdict}", *notes])
 
 
-def failures(result: Result, arguments: str, seed: int | None) -> str:
+def failures(result: Result, reproduce: str) -> str:
     """Return the first undeclared failures, each with the command that reproduces it."""
-    wrong = {clause.id for clause in result.clauses if clause.status not in AS_DECLARED}
+    wrong = _undeclared(result)
     found = [record for record in result.failures if not wrong.isdisjoint(record.clauses)]
-    with_seed = "" if seed is None else f" --seed {seed}"
     lines = []
     for record in found[:TOLD_FAILURES]:
         lines += [
             "",
             f"{record.test} ({', '.join(record.clauses)})",
             *(f"  {line}" for line in record.message.splitlines()),
-            f"  reproduce: python -m tuned_contrastive.conformance {arguments}{with_seed}"
-            f" --test '{record.test}'",
+            f"  reproduce: {reproduce} --test {shlex.quote(record.test)}",
         ]
     more = len(found) - TOLD_FAILURES
     return "\n".join([*lines, *([f"\n{more} more tests failed"] if more > 0 else [])])
@@ -91,10 +95,14 @@ def document(entries: Sequence[Entry]) -> dict[str, Any]:
     return {**top, "results": list(entries)}
 
 
-def entry_of(result: Result) -> Entry:
-    """Return one target's part of the document."""
+def entry_of(result: Result, reproduce: str = "") -> Entry:
+    """Return one target's part of the document; `reproduce` is the command that judges it again."""
+    citations = list(dict.fromkeys(record.clauses for record in result.ran))
+    place = {clauses: index for index, clauses in enumerate(citations)}
+    wrong = _undeclared(result)
     return {
         "target": result.target,
+        "reproduce": reproduce or f"{COMMAND} {shlex.quote(result.target)}",
         "conforming": result.conforming,
         "as_declared": result.as_declared,
         "partial": result.partial,
@@ -110,7 +118,30 @@ def entry_of(result: Result) -> Entry:
             {**asdict(clause), "worst_ratio": _number(clause.worst_ratio)}
             for clause in result.clauses
         ],
+        "citations": [list(clauses) for clauses in citations],
+        "ran": [_case(record, place[record.clauses], wrong) for record in result.ran],
     }
+
+
+def _undeclared(result: Result) -> set[str]:
+    return {clause.id for clause in result.clauses if clause.status not in AS_DECLARED}
+
+
+def _case(record: Ran, cites: int, wrong: set[str]) -> dict[str, Any]:
+    """Return one case; of one that passed only what there is to say, as there are thousands."""
+    case: dict[str, Any] = {"test": record.test, "cites": cites}
+    if record.share is not None:
+        case["share"] = _number(float(f"{record.share:.4g}"))
+    if record.status != PASS:
+        declared = record.status == FAIL and wrong.isdisjoint(record.clauses)
+        case["status"] = KNOWN if declared else record.status
+        case["message"] = _shortened(record.message)
+    return case
+
+
+def _shortened(message: str) -> str:
+    more = len(message) - MESSAGE_LENGTH
+    return message if more <= 0 else f"{message[:MESSAGE_LENGTH]}... ({more} characters more)"
 
 
 def _number(value: float | None) -> float | str | None:

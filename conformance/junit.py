@@ -1,0 +1,77 @@
+"""Writes a report as JUnit XML, which continuous integration reads: a suite per target."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from tuned_contrastive.conformance.verdict import ERROR, FAIL, KNOWN, PASS
+
+TAGS = {FAIL: "failure", ERROR: "error", KNOWN: "skipped"}
+"""A declared deviation is no failure, and did not pass either: pytest tells its xfails so, too."""
+
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write, as the escape codes of a coloured message."""
+
+
+def junit(document: Mapping[str, Any]) -> str:
+    """Return one testcase per case, and one per clause that is wrong without a case that failed."""
+    root = Element("testsuites", name=f"TCL and SupCon {document['spec_version']}")
+    for entry in document["results"]:
+        root.append(_suite(entry, document["environment"]))
+    indent(root)
+    text = tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _suite(entry: Mapping[str, Any], environment: Mapping[str, str]) -> Element:
+    suite = Element("testsuite", name=_clean(entry["target"]))
+    told = {**environment, "conforming": str(entry["conforming"]).lower()}
+    suite.append(_properties(told.items()))
+    suite.extend(_cases(entry))
+    ended = Counter(inner.tag for case in suite.iter("testcase") for inner in case)
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(ended[tag]))
+    return suite
+
+
+def _cases(entry: Mapping[str, Any]) -> Iterator[Element]:
+    reasons = {clause["id"]: clause["reason"] for clause in entry["clauses"]}
+    blamed: set[str] = set()
+    for case in entry["ran"]:
+        status = case.get("status", PASS)
+        cited = entry["citations"][case["cites"]]
+        message = case.get("message", "")
+        if status == KNOWN:
+            told = (reasons[name] for name in cited if reasons.get(name))
+            message = "; ".join(dict.fromkeys(told))
+        if status in (FAIL, ERROR):
+            blamed |= set(cited)
+        yield _testcase(entry["target"], case["test"], cited, status, message)
+    for clause in entry["clauses"]:
+        if clause["status"] in (FAIL, ERROR) and clause["id"] not in blamed:
+            name = clause["id"]
+            yield _testcase(entry["target"], name, [name], clause["status"], clause["reason"])
+
+
+def _testcase(target: str, test: str, cited: list[str], status: str, message: str) -> Element:
+    case = Element("testcase", classname=_clean(target), name=_clean(test))
+    case.append(_properties(("clause", name) for name in cited))
+    if status != PASS:
+        first, *_ = message.splitlines() or [status]
+        ended = SubElement(case, TAGS[status], message=_clean(first))
+        ended.text = _clean(message)
+    return case
+
+
+def _properties(pairs: Iterable[tuple[str, str]]) -> Element:
+    properties = Element("properties")
+    for name, value in pairs:
+        SubElement(properties, "property", name=name, value=value)
+    return properties
+
+
+def _clean(text: str) -> str:
+    return NOT_XML.sub("\ufffd", text)

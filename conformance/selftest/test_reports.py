@@ -1,0 +1,239 @@
+"""The reports as files: JSON keeps its schema, JUnit its counts, and each can be written."""
+
+import copy
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from tuned_contrastive.conformance import command, report
+from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.files import as_json
+from tuned_contrastive.conformance.junit import junit
+from tuned_contrastive.conformance.page import page
+from tuned_contrastive.conformance.run import Result
+from tuned_contrastive.conformance.selftest import sample_reports as sample
+from tuned_contrastive.spec.clauses import load_clauses
+
+PLACE = Path(report.__file__).with_name("report.schema.json")
+SCHEMA = json.loads(PLACE.read_text(encoding="utf-8"))
+KINDS = ("json", "markdown", "junit", "html")
+RESULTS: dict[str, Callable[[], Result]] = {
+    "right": sample.right,
+    "wrong": sample.wrong,
+    "declared": sample.declared,
+    "part": sample.part,
+    "broken": sample.broken,
+    "hostile": sample.hostile,
+}
+
+
+def validate(document: Any) -> None:
+    """Raise ValidationError where a document is not what the schema says."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+
+def document_of(result: Result) -> dict[str, Any]:
+    """Return the document of one target, as it is read back."""
+    read: dict[str, Any] = json.loads(as_json(report.document([report.entry_of(result)])))
+    return read
+
+
+def suite_of(result: Result) -> ElementTree.Element:
+    """Return the one suite of one target's JUnit file."""
+    (suite,) = ElementTree.fromstring(junit(document_of(result)))
+    return suite
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_document_keeps_its_schema(name: str) -> None:
+    validate(document_of(RESULTS[name]()))
+
+
+def test_document_of_several_targets_keeps_its_schema() -> None:
+    validate(json.loads(as_json(sample.every_kind())))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("results", 0),
+        ("results", 0, "clauses", 0),
+        ("results", 0, "ran", 0),
+        ("results", 0, "shares"),
+        ("results", 0, "shares", "float64"),
+    ],
+    ids=str,
+)
+def test_schema_refuses_an_unknown_field(path: tuple[str | int, ...]) -> None:
+    document = copy.deepcopy(document_of(sample.wrong()))
+    place: Any = document
+    for step in path:
+        place = place[step]
+    place["extra"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="extra"):
+        validate(document)
+
+
+def test_schema_refuses_a_status_that_does_not_exist() -> None:
+    document = document_of(sample.part())
+    document["results"][0]["clauses"][0]["status"] = "passed"
+    with pytest.raises(jsonschema.ValidationError, match="passed"):
+        validate(document)
+
+
+def properties(schema: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return every property that the schema describes, by name."""
+    if not isinstance(schema, dict):
+        return []
+    own = list(schema["properties"].items()) if "properties" in schema else []
+    return own + [found for inner in schema.values() for found in properties(inner)]
+
+
+def test_schema_says_what_each_field_means() -> None:
+    described = properties(SCHEMA)
+    assert len(described) > 25
+    assert [name for name, field in described if not {"title", "description"} <= set(field)] == []
+
+
+def test_document_has_every_case() -> None:
+    entry = document_of(sample.wrong())["results"][0]
+    read = [
+        (case["test"], tuple(entry["citations"][case["cites"]]), case.get("status", "pass"))
+        for case in entry["ran"]
+    ]
+    assert read == [(ran.test, ran.clauses, ran.status) for ran in sample.wrong().ran]
+    assert entry["cases"] == len(read)
+
+
+def test_failures_have_a_message_and_passes_have_none() -> None:
+    cases = document_of(sample.wrong())["results"][0]["ran"]
+    assert {bool(case.get("message")) for case in cases if "status" in case} == {True}
+    assert {"message" in case for case in cases if "status" not in case} == {False}
+
+
+@pytest.mark.parametrize(("name", "status"), [("wrong", "fail"), ("declared", "known")])
+def test_declared_failures_are_told_apart(name: str, status: str) -> None:
+    cases = document_of(RESULTS[name]())["results"][0]["ran"]
+    assert {case["status"] for case in cases if "status" in case} == {status}
+
+
+def test_long_message_is_cut_and_says_so() -> None:
+    (ran,) = sample.hostile().ran
+    long = Result("long", (), (type(ran)(ran.test, ran.clauses, "fail", message="m" * 5000),))
+    message = document_of(long)["results"][0]["ran"][0]["message"]
+    assert message.endswith("m... (4000 characters more)")
+    assert len(message) < 1100
+
+
+def test_json_has_a_case_in_a_line() -> None:
+    lines = as_json(sample.every_kind()).splitlines()
+    entry = document_of(sample.right())["results"][0]
+    last = json.dumps(entry["ran"][-1])
+    assert last in [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_junit_counts_agree(name: str) -> None:
+    suite = suite_of(RESULTS[name]())
+    entry = document_of(RESULTS[name]())["results"][0]
+    ended = [case.get("status", "pass") for case in entry["ran"]]
+    alone = len(load_clauses()) if name == "broken" else 0
+    assert {field: int(suite.attrib[field]) for field in suite.attrib if field != "name"} == {
+        "tests": len(ended) + alone,
+        "failures": ended.count("fail"),
+        "errors": ended.count("error") + alone,
+        "skipped": ended.count("known"),
+    }
+    assert len(suite.findall("testcase")) == len(ended) + alone
+    assert len(suite.findall("*/failure")) == ended.count("fail")
+
+
+def test_junit_has_clauses_as_properties() -> None:
+    suite = suite_of(sample.right())
+    read = [
+        (case.attrib["name"], [found.attrib["value"] for found in case.iter("property")])
+        for case in suite.iter("testcase")
+    ]
+    assert read == [(ran.test, list(ran.clauses)) for ran in sample.right().ran]
+
+
+def test_junit_has_the_message_of_a_failure() -> None:
+    suite = suite_of(sample.wrong())
+    told = [found.text for found in suite.iter("failure")]
+    assert told == [record.message for record in sample.wrong().failures]
+
+
+def test_junit_tells_why_a_failure_is_known() -> None:
+    suite = suite_of(sample.declared())
+    assert {found.attrib["message"] for found in suite.iter("skipped")} == {
+        "X4: zeros stay in the mean"
+    }
+
+
+def test_junit_writes_what_xml_cannot() -> None:
+    (failure,) = suite_of(sample.hostile()).iter("failure")
+    assert failure.attrib["message"].startswith("</script><img src=x onerror=")
+    assert "\ufffd[31m" in (failure.text or "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folder_instead_of_a_file(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["numpy", f"--{kind}", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{tmp_path} is a folder, and --{kind} needs a file\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folder_that_does_not_exist(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "absent" / "report"
+    assert main(["numpy", f"--{kind}", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file} is in no folder that exists\n"
+
+
+def test_command_writes_all_kinds(tmp_path: Path) -> None:
+    files = {kind: tmp_path / f"report.{kind}" for kind in KINDS}
+    asked = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
+    assert main(["numpy", "--clause", "SUP-9", *asked]) == 0
+    texts = {kind: file.read_text(encoding="utf-8") for kind, file in files.items()}
+    document = json.loads(texts["json"])
+    validate(document)
+    assert texts["junit"] == junit(document)
+    assert texts["html"] == page(document)
+    assert "| SUP-9 | pass |" in texts["markdown"]
+
+
+def test_all_keeps_the_cases_of_each_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "numpy"))
+    file = tmp_path / "report.json"
+    assert main(["all", "--clause", "SUP-9", "--seed", "3", "--json", str(file)]) == 0
+    results = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert [len(entry["ran"]) for entry in results] == [len(sample.part().ran)] * 2
+    assert results[0]["reproduce"].endswith("conformance numpy --seed 3")
+    assert capsys.readouterr().out.endswith(f"written: {file}\n")
+
+
+def test_told_command_reproduces_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = "from tuned_contrastive.conformance.selftest.doctored import WrongMean as subject\n"
+    place, file = tmp_path / "its subject.py", tmp_path / "report.json"
+    place.write_text(source, encoding="utf-8")
+    assert main([f"{place}:subject", "--clause", "SUP-8", "--json", str(file)]) == 1
+    entry = json.loads(file.read_text(encoding="utf-8"))["results"][0]
+    failed = next(case["test"] for case in entry["ran"] if "status" in case)
+    told = f"{entry['reproduce']} --test '{failed}' --json {shlex.quote(str(file))}"
+    assert main(shlex.split(told)[3:]) == 1
+    again = json.loads(file.read_text(encoding="utf-8"))["results"][0]["ran"]
+    assert [(case["test"], case["status"]) for case in again] == [(failed, "fail")]
+    assert f"reproduce: {entry['reproduce']} --test '{failed}'" in capsys.readouterr().out
