@@ -48,8 +48,10 @@ def anchor_losses(
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = int(block_size or BLOCK_SIZE.get(z.device.type, 4096))
-    keep = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in (z, *tensors))
     losses: Any = _losses_operator if _is_traced() else _Losses.apply
+    # An operator keeps none: their number would make the compiler start again for another N.
+    keep = losses is not _losses_operator and torch.is_grad_enabled()
+    keep = keep and any(v is not None and v.requires_grad for v in (z, *tensors))
     order = sort_rows(labels, z.dtype)
     found: tuple[Tensor, ...] = losses(z, *order, *tensors, numbers, normalize, block, keep)
     return found[0], order.shares > 0
@@ -99,7 +101,7 @@ def _losses(
     """
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
-    kept = z.new_empty(kept_shape(len(z), block, keep, z.dtype))
+    kept = z.new_empty(kept_shape(len(z), block, z.dtype) if keep else 0)
     losses, sums = tiles.row_sums(rows, scalars, kept)
     return rows.restore(losses), rows.restore(sums), kept
 
@@ -135,9 +137,9 @@ _gradients_operator = _operator("tuned_contrastive::gradients")(_gradients)
 @_losses_operator.register_fake
 def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     N = z.shape[0]  # len would fix N for `torch.compile`
-    *_, k1, k2, _, _, block, keep = rest
+    *_, k1, k2, _, _, _, _ = rest
     columns = 1 + sum(k is not None for k in (k1, k2))
-    return z.new_empty(N), z.new_empty(N, columns), z.new_empty(kept_shape(N, block, keep, z.dtype))
+    return z.new_empty(N), z.new_empty(N, columns), z.new_empty(0)
 
 
 @_gradients_operator.register_fake

@@ -159,13 +159,23 @@ def _loss(
         else:
             losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
         # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
-        poison = (rows.detach() - rows.detach()).sum()
+        poison = _sum(rows.detach() - rows.detach())
         losses = torch.where(anchors, losses + poison, 0)
         if reduction == "none":
             return losses.reshape(embeddings.shape[:-1])
         if reduction == "mean":
             losses = losses / anchors.sum().clamp(min=1)
-        return losses.sum()
+        return _sum(losses)
+
+
+def _sum(x: Tensor) -> Tensor:
+    """Return the sum; compiled for a CPU, through float64.
+
+    More than 4096 numbers of float32 would be added in another way, and so be compiled again.
+    """
+    if torch.compiler.is_compiling() and x.is_cpu:
+        return x.sum(dtype=torch.float64).to(x.dtype)
+    return x.sum()
 
 
 def _traceable(value: Any, device: torch.device) -> Any:

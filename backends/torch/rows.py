@@ -7,7 +7,7 @@ a tile (i, j) of two slices, i <= j, serves the rows of both.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -181,12 +181,11 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     )
 
 
-def kept_shape(N: int, block: int, keep: bool, dtype: torch.dtype) -> tuple[int, int, int]:
-    """Return the shape of what `Products` keeps, if anything; N may be a symbol of the compiler."""
-    least: Any = torch.sym_min  # untyped
-    blocks, side = -(-N // block), least(N, block)
-    most = KEPT_BYTES // (side * side * dtype.itemsize) if keep else 0
-    return least(blocks * (blocks + 1) // 2, most), side, side
+def kept_shape(N: int, block: int, dtype: torch.dtype) -> tuple[int, int, int]:
+    """Return the shape of what `Products` keeps."""
+    blocks, side = -(-N // block), min(N, block)
+    most = KEPT_BYTES // (side * side * dtype.itemsize)
+    return min(blocks * (blocks + 1) // 2, most), side, side
 
 
 def is_number(value: Scalar, number: float) -> bool:

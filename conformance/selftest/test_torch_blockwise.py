@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -106,7 +107,7 @@ def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> Non
     with Largest() as largest:  # type: ignore[no-untyped-call]
         # Under a mode the loss itself is an operator, into which it does not look.
         found = arranged(z, y, scalars, block)
-        kept = z.new_empty(kept_shape(len(z), block, False, z.dtype))
+        kept = z.new_empty(0)
         losses, sums = tiles.row_sums(found, scalars, kept)
         tiles.gradients(losses, sums, kept, found, scalars)
     assert block**2 <= largest.elements <= 2 * block**2
@@ -115,11 +116,10 @@ def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> Non
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_is_kept_for_the_gradient_stays_below_32_mib(dtype: torch.dtype) -> None:
     block = blockwise.BLOCK_SIZE["cpu"]
-    found = [math.prod(kept_shape(10**5, size, True, dtype)) for size in (1, 7, block, 10**6)]
+    found = [math.prod(kept_shape(10**5, size, dtype)) for size in (1, 7, block, 10**6)]
     assert max(found) * dtype.itemsize <= 2**25
     assert found[2] * dtype.itemsize > 2**24
-    assert kept_shape(10**5, block, False, dtype)[0] == 0
-    assert kept_shape(700, 10**6, True, dtype) == (1, 700, 700)
+    assert kept_shape(700, 10**6, dtype) == (1, 700, 700)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 0.001], ids=["plain", "shifted"])
@@ -229,18 +229,19 @@ def test_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
     assert relative(found, (gradient * along).sum().numpy()) < 1e-10
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 def test_compiled_once_for_any_number_of_rows() -> None:
-    seen = []
-
-    def backend(graph: Any, inputs: Any) -> Any:
-        seen.append(graph)
-        return graph.forward
-
-    compiled = torch.compile(tcl_loss, fullgraph=True, dynamic=True, backend=backend)
-    for count in (N, N + 100, N + 700):
-        x, y = rows(count).float(), labels(7, count)
-        torch.testing.assert_close(compiled(x, y), tcl_loss(x, y))
-    assert len(seen) == 1
+    graphs = CompileCounterWithBackend("inductor")
+    made = set()
+    compiled = torch.compile(tcl_loss, fullgraph=True, dynamic=True, backend=graphs)
+    for count in (N, 2000, 5000):  # more and less than are kept, and than Inductor adds at once
+        x, y = rows(count, 4).float().requires_grad_(), labels(7, count)
+        found, wanted = compiled(x, y), tcl_loss(x, y)
+        torch.testing.assert_close(found, wanted)
+        gradients = [torch.autograd.grad(loss, x)[0] for loss in (found, wanted)]
+        torch.testing.assert_close(*gradients)
+        made.add(graphs.frame_count)
+    assert len(made) == 1
 
 
 def forward_mode(x: Tensor, y: Tensor) -> Tensor:
