@@ -2,6 +2,7 @@
 
 import inspect
 import tomllib
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
@@ -60,7 +61,7 @@ def records(rival: str) -> tuple[Ran, ...]:
     """Return how the tests and vectors ended that the table has something to say about."""
     named = {name for line in TABLE[rival] for e in ENDINGS for name in line.get(e, ())}
     everything, subject = load_vectors(), rivals.implementation(rival)
-    own = replace(everything, values=tuple(v for v in everything.values if v.id in named))
+    own = replace(everything, values=tuple(v for v in everything.values if mentions(named, v.id)))
     clauses = {c for name in named for c in cited_by_tests().get(name, {name})}
     return (
         *run(subject, clauses=clauses & set(load_clauses())).ran,
@@ -79,12 +80,17 @@ def cited_by_tests() -> dict[str, set[str]]:
     }
 
 
+def mentions(named: Collection[str], vector: str) -> bool:
+    """Return whether a vector is named, or a test of it."""
+    return any(name == vector or f"[{vector}-" in name for name in named)
+
+
 def about(rival: str, name: str) -> list[Ran]:
     """Return what is recorded of a clause, a test or a vector."""
     return [
         record
         for record in records(rival)
-        if name in (*record.clauses, record.test.partition("[")[0], record.vector)
+        if name in (*record.clauses, record.test, record.test.partition("[")[0], record.vector)
     ]
 
 
