@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", metavar="FILE", help="write the results as JSON")
     made.add_argument("--markdown", metavar="FILE", help="write the matrix as Markdown")
     made.add_argument(
+        "--compared", metavar="FILE", help="with all: write the page of spec/implementations.md"
+    )
+    made.add_argument(
         "--seed", type=int, metavar="N", help="draw the laws' examples with this seed"
     )
     made.add_argument(

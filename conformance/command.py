@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance import report
+from tuned_contrastive.conformance import compared, report
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.protocol import Implementation
@@ -38,6 +38,8 @@ def judge_one(options: argparse.Namespace) -> int:
     target: str = options.target
     _check_clauses(options.clause)
     _check_files(options)
+    if options.compared:
+        raise TargetError("--compared goes with all")
     named = target in known_targets()
     result = run(
         _implementation(options),
@@ -66,6 +68,8 @@ def judge_all(options: argparse.Namespace) -> int:
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_clauses(options.clause)
     _check_files(options)
+    if options.compared and (options.clause or options.test):
+        raise TargetError("--compared needs the whole suite")
     entries = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +176,7 @@ def _check_clauses(clauses: Sequence[str] | None) -> None:
 
 def _check_files(options: argparse.Namespace) -> None:
     """Refuse a report that could not be written before anything is judged."""
-    for file in (options.json, options.markdown):
+    for file in (options.json, options.markdown, options.compared):
         if file and not Path(file).resolve().parent.is_dir():
             raise TargetError(f"{file} is in no folder that exists")
 
@@ -183,6 +187,8 @@ def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     if options.markdown:
         Path(options.markdown).write_text(report.markdown(entries), encoding="utf-8")
+    if options.compared:
+        compared.write(Path(options.compared), entries)
 
 
 def _say(text: str) -> None:
