@@ -151,14 +151,24 @@ LABELLED = {
 PAIRED = {function.__name__: function for function in (tensorflow_similarity, open_clip, lightly)}
 
 
+class Paired(TwoViews):
+    """A formula of two views, in float64."""
+
+    capabilities = replace(TwoViews.capabilities, dtypes=("float64",))
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def of_pairs(self, first: Tensor, second: Tensor, temperature: float) -> Tensor:
+        """Return the loss of two views."""
+        return PAIRED[self.name](first, second, temperature)
+
+
 def implementation(name: str) -> Implementation:
     """Return a rival by its name."""
     if name in LABELLED:
         return LABELLED[name].implementation()
-    made = TwoViews()
-    made.name, made.of_pairs = name, PAIRED[name]  # type: ignore[method-assign]
-    made.capabilities = replace(TwoViews.capabilities, dtypes=("float64",))
-    return made
+    return Paired(name)
 
 
 def _masks(classes: Tensor) -> tuple[Tensor, Tensor]:
