@@ -29,7 +29,7 @@ class PytorchMetricLearning:
         unlabelled=False,
         gradients=frozenset({"embeddings"}),
     )
-    notes = (
+    notes: tuple[str, ...] = (
         "reduction is its default reducer or SumReducer, normalize its cosine or dot distance",
         "its per-anchor losses are not judged: DoNothingReducer returns a dictionary, not losses",
     )
