@@ -126,3 +126,11 @@ def test_catalyst_raises_where_the_formula_has_no_number() -> None:
     rows, labels = torch.tensor(embeddings()), torch.tensor(BATCHES["C"])
     with pytest.raises(ValueError, match="must have a positive"):
         rivals.catalyst(rows, labels)
+
+
+@pytest.mark.clause("CNF-2")
+def test_loss_of_two_views_is_judged_on_two_rows_of_a_class_alone() -> None:
+    result = run(rivals.implementation("lightly"), clauses=["SUP-5", "INP-5"])
+    reasons = {clause.id: clause.reason for clause in result.clauses}
+    assert result.status == {"INP-5": "not-applicable", "SUP-5": "pass"}
+    assert reasons["INP-5"] == "takes two rows of every class, no more and no fewer"
