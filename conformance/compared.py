@@ -44,9 +44,10 @@ Which clauses of the [specification](spec.md), version {version}, hold of which 
 Written by `python -m tuned_contrastive.conformance all --compared spec/implementations.md`.
 
 "yes": every test that cites the clause passes. "–": the implementation does not offer what the
-clause is about, or takes no input that would show it. Anything else says what a user of that
-library meets instead. A library that takes two views and no labels is judged where every class has
-two rows. Memory, time and several ranks are left out. What cannot be installed is a formula in
+clause is about, or takes no input that would show it. Anything else says in the words of that
+library's users why some test of the clause fails; a test may cite other clauses, too. A library
+that takes two views and no labels is judged where every class has two rows. Memory, time and
+several ranks are left out. What cannot be installed is a formula in
 [section 12](spec.md#12-differences-from-published-code) and in
 [`rivals.toml`](../conformance/selftest/rivals.toml).
 """
