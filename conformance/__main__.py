@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
         "--html", metavar="FILE", help="write matrix and cases as one page to open in a browser"
     )
     made.add_argument(
+        "--compared", metavar="FILE", help="with all: write the page of spec/implementations.md"
+    )
+    made.add_argument(
         "--seed", type=int, metavar="N", help="draw the laws' examples with this seed"
     )
     made.add_argument(

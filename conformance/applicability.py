@@ -35,6 +35,8 @@ class Needs:
     views: bool = False
     unlabelled: bool = False
     flat: bool = False
+    pairs: bool = False
+    """Whether every class of the batch has two rows."""
     gradient: tuple[str, ...] = ()
     feature: str | None = None
     errors: str = "none"
@@ -62,6 +64,8 @@ def _structure(needs: Needs, claims: Capabilities) -> str | None:
         return "takes no (N, D) input"
     if needs.unlabelled and not claims.unlabelled:
         return "needs labels"
+    if claims.pairs_only and not needs.pairs:
+        return "takes two rows of every class, no more and no fewer"
     return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance import files, gate, ledger, report
+from tuned_contrastive.conformance import compared, files, gate, ledger, report
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
@@ -43,6 +43,8 @@ def judge_one(options: argparse.Namespace) -> int:
     target: str = options.target or options.program
     _check_names(options)
     files.check(options)
+    if options.compared:
+        raise TargetError("--compared goes with all")
     named = target in known_targets()
     whole = not (options.device or options.dtype)
     subject = _implementation(options)
@@ -104,6 +106,8 @@ def judge_all(options: argparse.Namespace) -> int:
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_names(options)
     files.check(options)
+    if options.compared and (options.clause or options.test or options.vector):
+        raise TargetError("--compared needs the whole suite")
     entries: list[report.Entry] = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
@@ -120,6 +124,8 @@ def judge_all(options: argparse.Namespace) -> int:
         say(f"written: {place}")
     if _interrupted(entries[-1]):
         return INTERRUPTED
+    if options.compared:
+        compared.write(Path(options.compared), entries)
     return 0 if all(entry["as_declared"] for entry in entries) else 1
 
 

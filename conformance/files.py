@@ -16,7 +16,7 @@ SCALARS = (str, int, float, bool, type(None))
 
 def check(options: argparse.Namespace) -> None:
     """Refuse a report that could not be written before anything is judged."""
-    for kind in KINDS:
+    for kind in (*KINDS, "compared"):
         file = getattr(options, kind)
         if file and not Path(file).resolve().parent.is_dir():
             raise TargetError(f"{file} is in no folder that exists")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuned_contrastive.conformance.applicability import DEFAULTS, Needs
@@ -129,8 +130,18 @@ def _vector_needs(vector: Vector, quantity: str, wanted: dict[str, Any]) -> dict
         "views": views,
         "flat": not views,
         "unlabelled": vector.labels is None,
+        "pairs": _of_pairs(vector),
         "gradient": wanted.get("gradient", ()) + gradient,
     }
+
+
+def _of_pairs(vector: Vector) -> bool:
+    """Return whether every class has two rows."""
+    views = vector.embeddings.shape[1] if vector.embeddings.ndim == 3 else 1
+    if vector.labels is None:
+        return views == 2
+    members = np.unique(vector.labels, return_counts=True)[1]
+    return bool(np.all(views * members == 2))
 
 
 def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:

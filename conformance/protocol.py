@@ -75,6 +75,8 @@ class Capabilities:
     reductions: tuple[str, ...] = ("mean", "sum", "none")
     inputs: frozenset[str] = frozenset({"flat", "views"})
     unlabelled: bool = True
+    pairs_only: bool = False
+    """Whether it takes two rows of every class, no more and no fewer, as losses of two views do."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     gradients: frozenset[str] = frozenset(GRADIENTS)
     modes: tuple[str, ...] = ("eager",)

@@ -28,7 +28,7 @@ from tuned_contrastive.conformance.verdict import (
 HERE = Path(__file__).resolve().parent
 VERSIONS = (
     "tuned-contrastive", "numpy", "torch", "tensorflow", "keras", "jax", "hypothesis",
-    "pytorch-metric-learning", "optax",
+    "pytorch-metric-learning", "optax", "monai", "info-nce-pytorch", "lightly",
 )  # fmt: skip
 Progress = Callable[[str, int, int], None]
 INTERRUPTED = "the run was interrupted"

@@ -14,7 +14,20 @@ from tuned_contrastive.spec.clauses import load_clauses
 OWN = {"numpy": "numpy", "torch": "torch", "tensorflow": "tensorflow", "jax": "jax"}
 """Our own targets, and the package that each of them needs."""
 
-THIRD_PARTY = {"pytorch_metric_learning": "pytorch_metric_learning", "optax": "optax"}
+THIRD_PARTY = {
+    "pytorch_metric_learning": "pytorch_metric_learning",
+    "pytorch_metric_learning_ntxent": "pytorch_metric_learning",
+    "optax": "optax",
+    "monai": "monai",
+    "info_nce": "info_nce",
+    "info_nce_paired": "info_nce",
+    "lightly": "lightly",
+}
+"""Libraries' losses, and the package that each of them needs."""
+
+MAY_NOT_LOAD = {"lightly": "it needs a torchvision that was built for the same torch"}
+"""What can be installed and still not be imported, and why."""
+
 ADAPTERS = "tuned_contrastive.conformance.adapters"
 INSTALL = {
     "torch": "tuned-contrastive[torch]",
@@ -22,6 +35,9 @@ INSTALL = {
     "jax": "tuned-contrastive[jax]",
     "pytorch_metric_learning": "pytorch-metric-learning",
     "optax": "optax",
+    "monai": "monai",
+    "info_nce": "info-nce-pytorch",
+    "lightly": "lightly",
 }
 
 
@@ -40,11 +56,17 @@ def installed_targets() -> tuple[str, ...]:
 
 
 def missing_package(target: str) -> str:
-    """Return the sentence that says what to install for a named target; empty if nothing."""
+    """Return the sentence that says what a named target lacks here; empty if nothing."""
     package = {**OWN, **THIRD_PARTY}.get(target, "")
-    if not package or _exists(package):
-        return ""
-    return f"{package} is not installed: pip install '{INSTALL[package]}'"
+    if package and not _exists(package):
+        return f"{package} is not installed: pip install '{INSTALL[package]}'"
+    if target in MAY_NOT_LOAD:
+        try:
+            importlib.import_module(f"{ADAPTERS}.{target}")
+        except Exception as error:  # whatever stops it from loading
+            told = f"{type(error).__name__}: {error}".splitlines()[0]
+            return f"{package} does not load here ({told}): {MAY_NOT_LOAD[target]}"
+    return ""
 
 
 def load_target(

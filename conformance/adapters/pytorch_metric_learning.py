@@ -1,4 +1,4 @@
-"""SupConLoss of pytorch-metric-learning, called as its documentation calls it."""
+"""Losses of pytorch-metric-learning, called as their documentation calls them."""
 
 from dataclasses import replace
 from functools import cache
@@ -20,6 +20,7 @@ Call = tuple[Tensor, Tensor, Tensor]
 class PytorchMetricLearning:
     """`SupConLoss` with its own reducers and distances; labels are required, rows are (N, D)."""
 
+    loss_class = losses.SupConLoss
     name = "pytorch_metric_learning"
     capabilities = Capabilities(
         losses=frozenset({"supcon"}),
@@ -28,7 +29,7 @@ class PytorchMetricLearning:
         unlabelled=False,
         gradients=frozenset({"embeddings"}),
     )
-    notes = (
+    notes: tuple[str, ...] = (
         "reduction is its default reducer or SumReducer, normalize its cosine or dot distance",
         "its per-anchor losses are not judged: DoNothingReducer returns a dictionary, not losses",
     )
@@ -52,7 +53,9 @@ class PytorchMetricLearning:
     def _call(self, case: Case) -> Call:
         rows = torch.tensor(case.embeddings, dtype=getattr(torch, case.dtype), requires_grad=True)
         given = {**DEFAULTS, **case.parameters}
-        module = _module(given["temperature"], given["normalize"], given["reduction"])
+        module = _module(
+            self.loss_class, given["temperature"], given["normalize"], given["reduction"]
+        )
         labels = torch.tensor(case.labels)
         return rows, labels, module(rows, labels)
 
@@ -61,14 +64,14 @@ implementation = PytorchMetricLearning
 
 
 @cache
-def _module(temperature: float, normalize: bool, reduction: str) -> Any:
+def _module(loss_class: Any, temperature: float, normalize: bool, reduction: str) -> Any:
     distance = (
         distances.CosineSimilarity()
         if normalize
         else distances.DotProductSimilarity(normalize_embeddings=False)
     )
     chosen = {"sum": {"reducer": reducers.SumReducer()}}.get(reduction, {})
-    return losses.SupConLoss(temperature=temperature, distance=distance, **chosen)
+    return loss_class(temperature=temperature, distance=distance, **chosen)
 
 
 def _outcome(loss: Tensor, gradient: Tensor | None = None) -> Outcome:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tuned_contrastive.spec.clauses import load_clauses
 
-CODES = tuple(f"X{number}" for number in range(1, 23))
+FIELDS = {"code", "reason", "link", "clauses", "cases"}
+CODES = tuple(f"X{number}" for number in range(1, 26))
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,11 @@ class Deviation:
 
     code: str
     reason: str
+    """In words that a user of the library understands."""
     clauses: frozenset[str]
     cases: frozenset[str]
+    link: str = ""
+    """Where the library's own code or its users say so."""
 
 
 def load_deviations(name: str, directory: Path | None = None) -> tuple[Deviation, ...]:
@@ -39,14 +43,16 @@ def load_deviations(name: str, directory: Path | None = None) -> tuple[Deviation
 
 
 def _deviation(name: str, entry: dict[str, Any]) -> Deviation:
-    if set(entry) != {"code", "reason", "clauses", "cases"}:
+    if set(entry) != FIELDS:
         raise ValueError(
-            f"a deviation in {name} must have code, reason, clauses, cases, got {sorted(entry)}"
+            f"a deviation in {name} must have {', '.join(sorted(FIELDS))}, got {sorted(entry)}"
         )
     if entry["code"] not in CODES or not entry["reason"].strip():
-        raise ValueError(f"{name} must give a code X1 to X22 and a reason, got {entry}")
+        raise ValueError(f"{name} must give a code {CODES[0]} to {CODES[-1]} and a reason: {entry}")
+    if not entry["link"].startswith("https://"):
+        raise ValueError(f"{name} must link to where it shows, got {entry['link']!r}")
     unknown = sorted(set(entry["clauses"]) - set(load_clauses()))
     if unknown or not entry["clauses"] or not entry["cases"]:
         raise ValueError(f"{name} must name clauses of the spec and cases, got {unknown or entry}")
     clauses, cases = frozenset(entry["clauses"]), frozenset(entry["cases"])
-    return Deviation(entry["code"], entry["reason"], clauses, cases)
+    return Deviation(entry["code"], entry["reason"], clauses, cases, entry["link"])

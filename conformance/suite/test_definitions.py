@@ -33,7 +33,9 @@ from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
 
 @pytest.mark.clause("SUP-1")
-@pytest.mark.needs(dtypes=FULL, flat=True, parameters={"temperature": 0.5}, free=("normalize",))
+@pytest.mark.needs(
+    dtypes=FULL, flat=True, pairs=True, parameters={"temperature": 0.5}, free=("normalize",)
+)
 def test_rows_lose_what_their_directions_lose(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
@@ -43,7 +45,9 @@ def test_rows_lose_what_their_directions_lose(
 
 
 @pytest.mark.clause("SUP-3")
-@pytest.mark.needs(dtypes=FULL, flat=True, parameters={"temperature": 0.5, "normalize": False})
+@pytest.mark.needs(
+    dtypes=FULL, flat=True, pairs=True, parameters={"temperature": 0.5, "normalize": False}
+)
 def test_length_of_a_row_counts(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
@@ -55,7 +59,7 @@ def test_length_of_a_row_counts(
 
 
 @pytest.mark.clause("SUP-4")
-@pytest.mark.needs(dtypes=FULL, flat=True, parameters={"temperature": COLD})
+@pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, parameters={"temperature": COLD})
 def test_two_rows_of_one_class_lose_nothing(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
@@ -76,7 +80,7 @@ def test_far_positive_counts_beside_a_near_one(
 
 
 @pytest.mark.clause("SUP-6")
-@pytest.mark.needs(dtypes=FULL, flat=True, free=("temperature",))
+@pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, free=("temperature",))
 def test_equal_rows_lose_the_same_at_every_temperature(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
@@ -208,7 +212,7 @@ def test_weights_of_0_remove_their_terms(
 
 
 @pytest.mark.clause("NUM-5")
-@pytest.mark.needs(dtypes=FULL, flat=True, free=("temperature",))
+@pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, free=("temperature",))
 def test_small_temperature_is_taken_as_it_is(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
@@ -219,7 +223,9 @@ def test_small_temperature_is_taken_as_it_is(
 
 
 @pytest.mark.clause("NUM-9")
-@pytest.mark.needs(dtypes=FULL, flat=True, parameters={"temperature": 0.5, "normalize": False})
+@pytest.mark.needs(
+    dtypes=FULL, flat=True, pairs=True, parameters={"temperature": 0.5, "normalize": False}
+)
 def test_large_similarities_are_taken_as_they_are(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
@@ -232,7 +238,7 @@ def test_large_similarities_are_taken_as_they_are(
 
 
 @pytest.mark.clause("NUM-10")
-@pytest.mark.needs(dtypes=FULL, flat=True, parameters={"temperature": 5 * 2.0**-12})
+@pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, parameters={"temperature": 5 * 2.0**-12})
 def test_own_similarity_hides_no_other(
     implementation: Implementation, loss: str, dtype: str
 ) -> None:

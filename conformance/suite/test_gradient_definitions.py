@@ -80,7 +80,7 @@ def test_row_is_to_another_what_the_other_is_to_it(
 
 @pytest.mark.clause("GRD-4")
 @pytest.mark.needs(
-    dtypes=FULL, flat=True, gradient=("embeddings",),
+    dtypes=FULL, flat=True, pairs=True, gradient=("embeddings",),
     parameters={"temperature": 0.5}, free=("normalize",),
 )  # fmt: skip
 def test_gradient_of_normalised_rows_is_projected(
@@ -163,7 +163,7 @@ def test_gradient_at_a_weight_of_0_is_that_beside_it(
 
 @pytest.mark.clause("GRD-10")
 @pytest.mark.needs(
-    dtypes=FULL, flat=True, gradient=("embeddings",),
+    dtypes=FULL, flat=True, pairs=True, gradient=("embeddings",),
     parameters={"temperature": 0.5, "reduction": "mean"},
 )  # fmt: skip
 def test_scalar_upstream_gradient_multiplies(

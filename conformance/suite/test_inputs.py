@@ -177,7 +177,7 @@ def test_labels_of_32_bits_are_accepted(
 
 @pytest.mark.clause("INP-8")
 @pytest.mark.needs(views=True, unlabelled=True, parameters=PLAIN)
-@pytest.mark.parametrize("views", [2, 3])
+@pytest.mark.parametrize("views", [pytest.param(2, marks=pytest.mark.needs(pairs=True)), 3])
 def test_without_labels_every_sample_is_a_class(
     implementation: Implementation, loss: str, dtype: str, views: int, accept: Accept
 ) -> None:

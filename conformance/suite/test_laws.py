@@ -48,7 +48,7 @@ def test_supcon_is_tcl_without_k1(implementation: Implementation, dtype: str, da
 
 @pytest.mark.clause("LAW-2")
 @pytest.mark.needs(
-    views=True, unlabelled=True, loss="supcon", dtypes=("float64", "float32"),
+    views=True, unlabelled=True, pairs=True, loss="supcon", dtypes=("float64", "float32"),
     parameters={"normalize": True, "reduction": "mean"},
 )  # fmt: skip
 @LAW

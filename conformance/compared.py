@@ -1,0 +1,124 @@
+"""The page "implementations compared": clauses down, libraries across, deviations in their words.
+
+It follows from what a run of all targets found, kept beside it as JSON, and from known/*.toml.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tuned_contrastive.conformance.known import load_deviations
+from tuned_contrastive.conformance.run import environment
+from tuned_contrastive.spec.clauses import PLANNED, SUITE, load_clauses
+from tuned_contrastive.spec.contract import SPEC_VERSION
+
+COLUMNS = {
+    "numpy": ("reference", "numpy"),
+    "torch": ("torch", "torch"),
+    "tensorflow": ("tensorflow", "tensorflow"),
+    "jax": ("jax", "jax"),
+    "pytorch_metric_learning": ("SupConLoss", "pytorch-metric-learning"),
+    "pytorch_metric_learning_ntxent": ("NTXentLoss", "pytorch-metric-learning"),
+    "optax": ("ntxent", "optax"),
+    "monai": ("ContrastiveLoss", "monai"),
+    "info_nce": ("InfoNCE", "info-nce-pytorch"),
+    "info_nce_paired": ("InfoNCE, paired", "info-nce-pytorch"),
+    "lightly": ("NTXentLoss", "lightly"),
+}
+"""What each target is called by its users, and the distribution whose version counts."""
+
+FAMILIES = {
+    "INP": ("Inputs and errors", "2-inputs-and-errors"),
+    "SUP": ("SupCon", "3-supcon"),
+    "TCL": ("TCL", "4-tcl"),
+    "GRD": ("Gradients", "5-gradients"),
+    "NUM": ("Numerics", "6-numerics"),
+    "LAW": ("Laws", "7-laws"),
+}
+MARKS = {"pass": "yes", "not-applicable": "–", "fail": "FAIL", "error": "ERROR"}
+HEAD = """\
+# Implementations compared
+
+Which clauses of the [specification](spec.md), version {version}, hold of which implementation.
+Written by `python -m tuned_contrastive.conformance all --compared spec/implementations.md`.
+
+"yes": every test that cites the clause passes. "–": the implementation does not offer what the
+clause is about, or takes no input that would show it. Anything else says in the words of that
+library's users why some test of the clause fails; a test may cite other clauses, too. A library
+that takes two views and no labels is judged where every class has two rows. Memory, time and
+several ranks are left out. What cannot be installed is a formula in
+[section 12](spec.md#12-differences-from-published-code) and in
+[`rivals.toml`](../conformance/selftest/rivals.toml).
+"""
+Facts = dict[str, Any]
+
+
+def write(page: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write the page, and the facts of the run beside it."""
+    facts = facts_of(entries, environment())
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    page.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    page.write_text(page_of(facts), encoding="utf-8")
+
+
+def facts_of(entries: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) -> Facts:
+    """Return how every clause ended for every target, and the versions that were judged."""
+    judged = [entry["target"] for entry in entries]
+    packages = sorted({COLUMNS[target][1] for target in judged})
+    return {
+        "spec_version": SPEC_VERSION,
+        "versions": {package: versions[package].partition("+")[0] for package in packages},
+        "clauses": {
+            entry["target"]: {clause["id"]: clause["status"] for clause in entry["clauses"]}
+            for entry in entries
+        },
+    }
+
+
+def page_of(facts: Facts) -> str:
+    """Return the page in Markdown."""
+    parts = [HEAD.format(version=facts["spec_version"])]
+    for family, (title, anchor) in FAMILIES.items():
+        rows = [name for name in load_clauses() if name.startswith(f"{family}-")]
+        judged = [name for name in rows if name not in (*PLANNED, *SUITE)]
+        parts.append("\n".join([f"## {title}", "", *_table(facts, judged, anchor), ""]))
+    parts.append("\n".join(["## Library by library", "", *_libraries(facts)]))
+    missing = [f"{COLUMNS[t][1]} {COLUMNS[t][0]}" for t in COLUMNS if t not in facts["clauses"]]
+    if missing:
+        parts.append(f"Not judged, because it did not load there: {', '.join(missing)}.\n")
+    return "\n".join(parts)
+
+
+def _table(facts: Facts, clauses: Sequence[str], anchor: str) -> Iterator[str]:
+    heads = [_title(facts, target) for target in facts["clauses"]]
+    yield f"| clause | {' | '.join(heads)} |"
+    yield "|---" * (len(heads) + 1) + "|"
+    for name in clauses:
+        cells = [_cell(target, name, ended[name]) for target, ended in facts["clauses"].items()]
+        yield f"| [{name}](spec.md#{anchor}) | {' | '.join(cells)} |"
+
+
+def _title(facts: Facts, target: str) -> str:
+    name, package = COLUMNS[target]
+    version = f"{package} {facts['versions'][package]}"
+    return version if name in (package, "reference") else f"{version} `{name}`"
+
+
+def _cell(target: str, clause: str, status: str) -> str:
+    if status != "known":
+        return MARKS[status]
+    told = (d.reason for d in load_deviations(target) if clause in d.clauses)
+    return "; ".join(dict.fromkeys(told))
+
+
+def _libraries(facts: Facts) -> Iterator[str]:
+    for target in facts["clauses"]:
+        deviations = load_deviations(target)
+        for deviation in deviations:
+            kept = [name for name in load_clauses() if name in deviation.clauses]
+            yield (
+                f"- {_title(facts, target)}, [{deviation.code}]({deviation.link}): "
+                f"{deviation.reason} ({', '.join(kept)})."
+            )
+    yield ""

@@ -1,0 +1,136 @@
+"""Published losses differ from the specification where rivals.toml says, and nowhere else."""
+
+import inspect
+import tomllib
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tuned_contrastive.conformance.records import Ran
+from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.selftest import rivals
+from tuned_contrastive.conformance.selftest.test_document import (
+    BATCHES,
+    FIGURES,
+    T,
+    embeddings,
+    shown,
+)
+from tuned_contrastive.conformance.suite import (
+    test_definitions,
+    test_gradient_definitions,
+    test_inputs,
+    test_laws,
+)
+from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.spec.clauses import load_clauses
+
+ENDINGS = ("fails", "passes")
+TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads(
+    Path(__file__).with_name("rivals.toml").read_text(encoding="utf-8")
+)
+LINES = [
+    pytest.param(rival, ending, name, id=f"{rival}-{ending}-{name}")
+    for rival, lines in TABLE.items()
+    for line in lines
+    for ending in ENDINGS
+    for name in line.get(ending, ())
+]
+NUMBERS = ("NUM-14", "NUM-15")
+"""What every comparison of a vector cites."""
+
+FIGURE_OF = {
+    "supcontrast": "SupContrast, base_temperature 0.07",
+    "google_research": "google-research supcon, one view",
+    "released_tcl": "TCL, column denominator (released code)",
+    "solo_learn": "log of the sum (solo-learn)",
+    "keras_io": "anchor included (keras.io)",
+    "catalyst": "log of the mean, L_in (Catalyst)",
+}
+RAISES = ("catalyst", "C")
+
+
+@cache
+def records(rival: str) -> tuple[Ran, ...]:
+    """Return how the tests and vectors ended that the table has something to say about."""
+    named = {name for line in TABLE[rival] for e in ENDINGS for name in line.get(e, ())}
+    everything, subject = load_vectors(), rivals.implementation(rival)
+    own = replace(everything, values=tuple(v for v in everything.values if mentions(named, v.id)))
+    clauses = {c for name in named for c in cited_by_tests().get(name, {name})}
+    return (
+        *run(subject, clauses=clauses & set(load_clauses())).ran,
+        *run(subject, clauses=NUMBERS, vectors=own).ran,
+    )
+
+
+@cache
+def cited_by_tests() -> dict[str, set[str]]:
+    """Return the clauses that the suite's tests cite, by name."""
+    return {
+        name: {c for mark in vars(test)["pytestmark"] if mark.name == "clause" for c in mark.args}
+        for module in (test_definitions, test_gradient_definitions, test_inputs, test_laws)
+        for name, test in inspect.getmembers(module, inspect.isfunction)
+        if name.startswith("test_")
+    }
+
+
+def mentions(named: Collection[str], vector: str) -> bool:
+    """Return whether a vector is named, or a test of it."""
+    return any(name == vector or f"[{vector}-" in name for name in named)
+
+
+def about(rival: str, name: str) -> list[Ran]:
+    """Return what is recorded of a clause, a test or a vector."""
+    return [
+        record
+        for record in records(rival)
+        if name in (*record.clauses, record.test, record.test.partition("[")[0], record.vector)
+    ]
+
+
+@pytest.mark.parametrize(("rival", "ending", "name"), LINES)
+def test_rival_ends_as_the_table_says(rival: str, ending: str, name: str) -> None:
+    found = about(rival, name)
+    failed = [record for record in found if record.status == "fail"]
+    assert {record.status for record in found} <= {"pass", "fail"}
+    assert found
+    assert bool(failed) == (ending == "fails"), failed[:1]
+
+
+def test_every_rival_has_lines_with_reasons() -> None:
+    assert set(TABLE) == {*rivals.LABELLED, *rivals.PAIRED}
+    assert all(line["reason"] for lines in TABLE.values() for line in lines)
+    assert {frozenset(line) for lines in TABLE.values() for line in lines} == {
+        frozenset({ending, "reason"}) for ending in ENDINGS
+    }
+
+
+@pytest.mark.parametrize(
+    ("rival", "batch"), [pair for pair in product(FIGURE_OF, BATCHES) if pair != RAISES]
+)
+def test_formula_gives_the_figure_of_the_specification(rival: str, batch: str) -> None:
+    given = rivals.LABELLED[rival]
+    rows, labels = torch.tensor(embeddings()), torch.tensor(BATCHES[batch])
+    call = partial(given.function, rows[:, None] if given.views else rows, labels, temperature=T)
+    printed = dict(zip(BATCHES, FIGURES[FIGURE_OF[rival]], strict=True))[batch]
+    assert shown(float(call())) == printed
+
+
+def test_catalyst_raises_where_the_formula_has_no_number() -> None:
+    rows, labels = torch.tensor(embeddings()), torch.tensor(BATCHES["C"])
+    with pytest.raises(ValueError, match="must have a positive"):
+        rivals.catalyst(rows, labels)
+
+
+@pytest.mark.clause("CNF-2")
+def test_loss_of_two_views_is_judged_on_two_rows_of_a_class_alone() -> None:
+    result = run(rivals.implementation("lightly"), clauses=["SUP-5", "INP-5"])
+    reasons = {clause.id: clause.reason for clause in result.clauses}
+    assert result.status == {"INP-5": "not-applicable", "SUP-5": "pass"}
+    assert reasons["INP-5"] == "takes two rows of every class, no more and no fewer"
