@@ -81,8 +81,9 @@ class NormDetached(Formula):
     breaks = "GRD-4"
 
     def normalise(self, x: Tensor) -> Tensor:
-        z = super().normalise(x)
-        return x * (z.detach().norm(dim=1) / x.detach().norm(dim=1).clamp(min=1e-30))[:, None]
+        scale = super().normalise(x).norm(dim=1) / x.norm(dim=1).clamp(min=1e-30)
+        z: Tensor = x * scale.detach()[:, None]
+        return z
 
 
 class TemperatureDetached(Formula):

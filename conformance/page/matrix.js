@@ -9,6 +9,7 @@ function drawGrid() {
   const head = make("tr", { role: "row" }, make("td", { role: "gridcell" }));
   rows.push([head.firstChild, ...results.map((entry, k) => targetCell(entry, k))]);
   head.append(...rows[0].slice(1));
+  grid.style.setProperty("--targets", results.length);
   grid.append(columns, make("thead", { role: "rowgroup" }, head));
   for (const [letters, title] of Object.entries(families)) {
     const own = ids.filter((id) => family(id) === letters);

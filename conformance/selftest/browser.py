@@ -23,6 +23,12 @@ ARGUMENTS = (
 )  # fmt: skip
 WIDTH, HEIGHT = 1440, 900
 COLOURS = 128
+SHOW = """
+const place = document.getElementById("matrix-place");
+place.scrollTop = arguments[0].offsetTop - place.clientHeight / 3;
+window.scrollTo(0, 0);
+"""
+"""Brings a cell of the matrix into view, below the heading of the page."""
 
 
 def missing() -> str:
@@ -54,8 +60,9 @@ def shoot(page: Path, picture: Path, clause: str, target: str) -> None:
     with chromium() as driver:
         driver.get(page.resolve().as_uri())
         found = f"[data-clause='{clause}'][data-target='{target}']"
-        driver.find_element(By.CSS_SELECTOR, found).click()
-        driver.execute_script("window.scrollTo(0, 0)")
+        cell = driver.find_element(By.CSS_SELECTOR, found)
+        cell.click()
+        driver.execute_script(SHOW, cell)
         driver.save_screenshot(str(picture))
     with Image.open(picture) as taken:
         small = taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
