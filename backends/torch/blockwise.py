@@ -137,9 +137,10 @@ _gradients_operator = _operator("tuned_contrastive::gradients")(_gradients)
 @_losses_operator.register_fake
 def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     N = z.shape[0]  # len would fix N for `torch.compile`
-    *_, k1, k2, _, _, _, _ = rest
+    *_, k1, k2, _, _, block, keep = rest
     columns = 1 + sum(k is not None for k in (k1, k2))
-    return z.new_empty(N), z.new_empty(N, columns), z.new_empty(0)
+    kept = z.new_empty(kept_shape(N, block, z.dtype) if keep else 0)
+    return z.new_empty(N), z.new_empty(N, columns), kept
 
 
 @_gradients_operator.register_fake
