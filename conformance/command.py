@@ -106,7 +106,7 @@ def judge_all(options: argparse.Namespace) -> int:
         raise TargetError("options for a bare function or class go with one target, not with all")
     _check_names(options)
     files.check(options)
-    if options.compared and (options.clause or options.test or options.vector):
+    if options.compared and (options.clause or options.test or options.vector or options.fail_fast):
         raise TargetError("--compared needs the whole suite")
     entries: list[report.Entry] = []
     for target in installed_targets():
@@ -124,9 +124,11 @@ def judge_all(options: argparse.Namespace) -> int:
         say(f"written: {place}")
     if _interrupted(entries[-1]):
         return INTERRUPTED
-    if options.compared:
+    as_declared = all(entry["as_declared"] for entry in entries)
+    if options.compared and as_declared:  # else the page would lose what it says
         compared.write(Path(options.compared), entries)
-    return 0 if all(entry["as_declared"] for entry in entries) else 1
+        say(f"written: {Path(options.compared).resolve()}")
+    return 0 if as_declared else 1
 
 
 def reproducing(options: argparse.Namespace) -> str:
@@ -138,6 +140,7 @@ def reproducing(options: argparse.Namespace) -> str:
         words += [word for value in values for word in (f"--{name}", value)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
+    words += ["--time-limit", f"{options.time_limit:g}"] if options.program else []
     return f"{report.COMMAND} {shlex.join(words)}"
 
 

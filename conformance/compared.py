@@ -44,10 +44,11 @@ Which clauses of the [specification](spec.md), version {version}, hold of which 
 Written by `python -m tuned_contrastive.conformance all --compared spec/implementations.md`.
 
 "yes": every test that cites the clause passes. "–": the implementation does not offer what the
-clause is about, or takes no input that would show it. Anything else says in the words of that
-library's users why some test of the clause fails; a test may cite other clauses, too. A library
-that takes two views and no labels is judged where every class has two rows. Memory, time and
-several ranks are left out. What cannot be installed is a formula in
+clause is about, or none of the suite's inputs that would show it is one that it takes: nothing is
+said about that clause. Anything else says in the words of that library's users why some test of
+the clause fails; a test may cite other clauses, too. A library that takes two views and no labels
+is judged where every class has two rows. Memory, time and several ranks are left out. What cannot
+be installed is a formula in
 [section 12](spec.md#12-differences-from-published-code) and in
 [`rivals.toml`](../conformance/selftest/rivals.toml).
 """
@@ -86,7 +87,9 @@ def page_of(facts: Facts) -> str:
     parts.append("\n".join(["## Library by library", "", *_libraries(facts)]))
     missing = [f"{COLUMNS[t][1]} {COLUMNS[t][0]}" for t in COLUMNS if t not in facts["clauses"]]
     if missing:
-        parts.append(f"Not judged, because it did not load there: {', '.join(missing)}.\n")
+        parts.append(
+            f"Not judged, because not installed or not loading there: {', '.join(missing)}.\n"
+        )
     return "\n".join(parts)
 
 

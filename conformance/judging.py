@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,5 +175,5 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     text = "".join(lines).strip().splitlines()
     if not isinstance(call.excinfo.value, AssertionError):
         entry = call.excinfo.traceback[-1]
-        text.append(f"at {entry.path}:{entry.lineno + 1}")
+        text.append(f"at {Path(entry.path).name}:{entry.lineno + 1}")
     return "\n".join(text[:MESSAGE_LINES])

@@ -1,4 +1,4 @@
-"""Published losses differ from the specification where rivals.toml says, and nowhere else."""
+"""Published losses fail the clauses that rivals.toml says, and pass those that it says."""
 
 import inspect
 import tomllib
