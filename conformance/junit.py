@@ -38,15 +38,11 @@ def _suite(entry: Mapping[str, Any], environment: Mapping[str, str]) -> Element:
 
 
 def _cases(entry: Mapping[str, Any]) -> Iterator[Element]:
-    reasons = {clause["id"]: clause["reason"] for clause in entry["clauses"]}
     blamed: set[str] = set()
     for case in entry["ran"]:
         status = case.get("status", PASS)
         cited = entry["citations"][case["cites"]]
-        message = case.get("message", "")
-        if status == KNOWN:
-            told = (reasons[name] for name in cited if reasons.get(name))
-            message = "; ".join(dict.fromkeys(told))
+        message = case.get("reason", case.get("message", ""))
         if status in (FAIL, ERROR):
             blamed |= set(cited)
         yield _testcase(entry["target"], case["test"], cited, status, message)

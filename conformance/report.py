@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import Result, environment
-from tuned_contrastive.conformance.verdict import AS_DECLARED, FAIL, KNOWN, PASS, STATUSES
+from tuned_contrastive.conformance.verdict import AS_DECLARED, KNOWN, PASS, STATUSES, declared_as
 from tuned_contrastive.spec.clauses import load_clauses
 from tuned_contrastive.spec.contract import SPEC_VERSION
 
@@ -55,8 +56,7 @@ def summary(entry: Entry) -> str:
 
 def failures(result: Result, reproduce: str) -> str:
     """Return the first undeclared failures, each with the command that reproduces it."""
-    wrong = _undeclared(result)
-    found = [record for record in result.failures if not wrong.isdisjoint(record.clauses)]
+    found = [record for record in result.failures if not declared_as(record, result.declared)]
     lines = []
     for record in found[:TOLD_FAILURES]:
         lines += [
@@ -99,7 +99,6 @@ def entry_of(result: Result, reproduce: str = "") -> Entry:
     """Return one target's part of the document; `reproduce` is the command that judges it again."""
     citations = list(dict.fromkeys(record.clauses for record in result.ran))
     place = {clauses: index for index, clauses in enumerate(citations)}
-    wrong = _undeclared(result)
     return {
         "target": result.target,
         "reproduce": reproduce or f"{COMMAND} {shlex.quote(result.target)}",
@@ -119,22 +118,20 @@ def entry_of(result: Result, reproduce: str = "") -> Entry:
             for clause in result.clauses
         ],
         "citations": [list(clauses) for clauses in citations],
-        "ran": [_case(record, place[record.clauses], wrong) for record in result.ran],
+        "ran": [_case(record, place[record.clauses], result.declared) for record in result.ran],
     }
 
 
-def _undeclared(result: Result) -> set[str]:
-    return {clause.id for clause in result.clauses if clause.status not in AS_DECLARED}
-
-
-def _case(record: Ran, cites: int, wrong: set[str]) -> dict[str, Any]:
+def _case(record: Ran, cites: int, declared: Sequence[Deviation]) -> dict[str, Any]:
     """Return one case; of one that passed only what there is to say, as there are thousands."""
     case: dict[str, Any] = {"test": record.test, "cites": cites}
     if record.share is not None:
         case["share"] = _number(float(f"{record.share:.4g}"))
     if record.status != PASS:
-        declared = record.status == FAIL and wrong.isdisjoint(record.clauses)
-        case["status"] = KNOWN if declared else record.status
+        reasons = [f"{d.code}: {d.reason}" for d in declared_as(record, declared)]
+        case["status"] = KNOWN if reasons else record.status
+        if reasons:
+            case["reason"] = "; ".join(dict.fromkeys(reasons))
         case["message"] = _shortened(record.message)
     return case
 

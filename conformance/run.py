@@ -44,6 +44,8 @@ class Result:
     notes: tuple[str, ...] = ()
     partial: bool = False
     """Whether only some clauses or tests were asked for: it then says nothing about conformance."""
+    declared: tuple[Deviation, ...] = ()
+    """The known deviations that it was held to."""
 
     @property
     def status(self) -> dict[str, str]:
@@ -174,7 +176,7 @@ def conclude(
         reason = reason or missing_vectors(records, judge.vectors)
     results = with_error(results, "CNF-1", reason) if reason else results
     notes = tuple(getattr(judge.subject, "notes", ()))
-    return Result(target, results, tuple(records.ran), notes, partial)
+    return Result(target, results, tuple(records.ran), notes, partial, tuple(declared))
 
 
 def environment() -> dict[str, str]:

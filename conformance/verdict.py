@@ -84,6 +84,17 @@ def most_telling(ran: Sequence[Ran], most: int = 4) -> tuple[str, ...]:
     return tuple(clause for clause in best[:most] if fit[clause] >= fit[best[0]] / 2)
 
 
+def declared_as(record: Ran, declared: Sequence[Deviation]) -> tuple[Deviation, ...]:
+    """Return the deviations that declare one failure: empty unless each clause it cites has one."""
+    if record.status != FAIL:
+        return ()
+    about = [deviation for deviation in declared if _names(deviation, record)]
+    covered = {clause for deviation in about for clause in deviation.clauses}
+    if not covered.issuperset(record.clauses):
+        return ()
+    return tuple(d for d in about if not d.clauses.isdisjoint(record.clauses))
+
+
 def _clause(name: str, records: Records) -> ClauseResult:
     if name in PLANNED:
         return ClauseResult(name, STATUS_PLANNED, reason="its subject comes in a later version")

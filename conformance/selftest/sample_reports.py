@@ -11,6 +11,7 @@ from tuned_contrastive.conformance.parametrise import cited
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.selftest.doctored import OnlySupcon, WrongMean
+from tuned_contrastive.conformance.targets import known_targets
 from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.spec.clauses import load_clauses
@@ -19,7 +20,6 @@ HOSTILE = "</script><img src=x onerror='window.hit = 1'> <!-- {{data}} ]]> \u202
 """What might end a script, start an element, name a place of the template or be no XML."""
 
 CASES = 4000
-TARGETS = 6
 
 
 @cache
@@ -41,6 +41,20 @@ def declared() -> Result:
     names = {record.vector or record.test.partition("[")[0] for record in wrong().failures}
     deviation = Deviation("X4", "zeros stay in the mean", failing, frozenset(names))
     return replace(run(WrongMean(), declared=[deviation]), target="declared")
+
+
+def declared_but_for(case: str) -> Result:
+    """Return the same failures, those of one test or vector left out of the declaration."""
+    (deviation,) = declared().declared
+    left = replace(deviation, cases=deviation.cases - {case})
+    return run(WrongMean(), declared=[left])
+
+
+def stale_beside_live() -> Result:
+    """Return the declared failures, and beside them a declaration of what does not fail."""
+    (deviation,) = declared().declared
+    stale = replace(deviation, code="X5", reason="never", cases=frozenset({"supcon-002"}))
+    return run(WrongMean(), declared=[deviation, stale])
 
 
 @cache
@@ -80,4 +94,4 @@ def as_large_as_they_come() -> dict[str, Any]:
     repeated = (names * (1 + CASES // len(names)))[:CASES]
     ran = tuple(Ran(name, cites, "pass", 0.123456789) for name, cites in repeated)
     clauses = tuple(ClauseResult(name, "pass", 700, 0.123456789012) for name in load_clauses())
-    return report.document([report.entry_of(Result("torch", clauses, ran))] * TARGETS)
+    return report.document([report.entry_of(Result("torch", clauses, ran))] * len(known_targets()))

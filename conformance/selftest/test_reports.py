@@ -125,6 +125,28 @@ def test_declared_failures_are_told_apart(name: str, status: str) -> None:
     assert {case["status"] for case in cases if "status" in case} == {status}
 
 
+def test_new_failure_leaves_declared_ones_declared() -> None:
+    result = sample.declared_but_for("edge-001")
+    cases = document_of(result)["results"][0]["ran"]
+    ended = {case["test"]: case["status"] for case in cases if "status" in case}
+    new = {test for test in ended if "edge-001" in test}
+    assert new
+    assert {test for test, status in ended.items() if status == "fail"} == new
+    assert "known" in ended.values()
+    told = report.failures(result, "")
+    assert all(test in told for test in new)
+    assert told.count("reproduce:") == len(new)
+
+
+def test_stale_declaration_is_told_beside_live_ones() -> None:
+    result = sample.stale_beside_live()
+    cases = document_of(result)["results"][0]["ran"]
+    assert {case["status"] for case in cases if "status" in case} == {"known"}
+    told = [found.attrib["message"] for found in suite_of(result).iter("failure")]
+    assert told
+    assert all("the declaration of X5 is stale" in message for message in told)
+
+
 def test_long_message_is_cut_and_says_so() -> None:
     (ran,) = sample.hostile().ran
     long = Result("long", (), (type(ran)(ran.test, ran.clauses, "fail", message="m" * 5000),))
