@@ -37,6 +37,8 @@ class Needs:
     flat: bool = False
     pairs: bool = False
     """Whether every class of the batch has two rows."""
+    rows: int = 0
+    """How many rows the batch has, where they are many."""
     gradient: tuple[str, ...] = ()
     feature: str | None = None
     errors: str = "none"
@@ -97,6 +99,8 @@ def _abilities(needs: Needs, claims: Capabilities) -> str | None:
 
 
 def _machine(needs: Needs, claims: Capabilities) -> str | None:
+    if claims.most_rows is not None and needs.rows > claims.most_rows:
+        return f"{NOT_RUN}more than {claims.most_rows} rows would need gigabytes"
     for name in (needs.mode, needs.feature):
         if name is not None and name in claims.not_run:
             return f"{NOT_RUN}{claims.not_run[name]}"

@@ -108,6 +108,10 @@ def judge_all(options: argparse.Namespace) -> int:
     files.check(options)
     if options.compared and (options.clause or options.test or options.vector or options.fail_fast):
         raise TargetError("--compared needs the whole suite")
+    if options.compared and options.json:
+        facts = compared.facts_beside(Path(options.compared)).resolve()
+        if Path(options.json).resolve() == facts:
+            raise TargetError(f"--json and the facts of --compared are the same file, {facts}")
     entries: list[report.Entry] = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:

@@ -10,32 +10,28 @@ from typing import Any
 
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.run import environment
-from tuned_contrastive.spec.clauses import PLANNED, SUITE, load_clauses
+from tuned_contrastive.conformance.targets import distribution
+from tuned_contrastive.spec.clauses import FAMILIES, load_clauses
 from tuned_contrastive.spec.contract import SPEC_VERSION
 
-COLUMNS = {
-    "numpy": ("reference", "numpy"),
-    "torch": ("torch", "torch"),
-    "tensorflow": ("tensorflow", "tensorflow"),
-    "jax": ("jax", "jax"),
-    "pytorch_metric_learning": ("SupConLoss", "pytorch-metric-learning"),
-    "pytorch_metric_learning_ntxent": ("NTXentLoss", "pytorch-metric-learning"),
-    "optax": ("ntxent", "optax"),
-    "monai": ("ContrastiveLoss", "monai"),
-    "info_nce": ("InfoNCE", "info-nce-pytorch"),
-    "info_nce_paired": ("InfoNCE, paired", "info-nce-pytorch"),
-    "lightly": ("NTXentLoss", "lightly"),
+TITLES = {
+    "numpy": "reference",
+    "torch": "torch",
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "pytorch_metric_learning": "SupConLoss",
+    "pytorch_metric_learning_ntxent": "NTXentLoss",
+    "optax": "ntxent",
+    "monai": "ContrastiveLoss",
+    "info_nce": "InfoNCE",
+    "info_nce_paired": "InfoNCE, paired",
+    "lightly": "NTXentLoss",
 }
-"""What each target is called by its users, and the distribution whose version counts."""
+"""What each target is called by its users."""
 
-FAMILIES = {
-    "INP": ("Inputs and errors", "2-inputs-and-errors"),
-    "SUP": ("SupCon", "3-supcon"),
-    "TCL": ("TCL", "4-tcl"),
-    "GRD": ("Gradients", "5-gradients"),
-    "NUM": ("Numerics", "6-numerics"),
-    "LAW": ("Laws", "7-laws"),
-}
+LEFT_OUT = {"DST", "PRF", "CNF"}
+"""Families that the page does not show: several ranks, memory and time, the suite itself."""
+
 MARKS = {"pass": "yes", "not-applicable": "–", "fail": "FAIL", "error": "ERROR"}
 HEAD = """\
 # Implementations compared
@@ -58,15 +54,20 @@ Facts = dict[str, Any]
 def write(page: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """Write the page, and the facts of the run beside it."""
     facts = facts_of(entries, environment())
-    text = json.dumps(facts, indent=1, ensure_ascii=False)
-    page.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-    page.write_text(page_of(facts), encoding="utf-8")
+    text, told = json.dumps(facts, indent=1, ensure_ascii=False), page_of(facts)
+    facts_beside(page).write_text(text + "\n", encoding="utf-8")
+    page.write_text(told, encoding="utf-8")
+
+
+def facts_beside(page: Path) -> Path:
+    """Return where the facts of a page are kept."""
+    return page.with_suffix(".json")
 
 
 def facts_of(entries: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) -> Facts:
     """Return how every clause ended for every target, and the versions that were judged."""
     judged = [entry["target"] for entry in entries]
-    packages = sorted({COLUMNS[target][1] for target in judged})
+    packages = sorted({distribution(target) for target in judged})
     return {
         "spec_version": SPEC_VERSION,
         "versions": {package: versions[package].partition("+")[0] for package in packages},
@@ -80,12 +81,13 @@ def facts_of(entries: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) 
 def page_of(facts: Facts) -> str:
     """Return the page in Markdown."""
     parts = [HEAD.format(version=facts["spec_version"])]
-    for family, (title, anchor) in FAMILIES.items():
+    shown = [(family, title) for family, title in FAMILIES.items() if family not in LEFT_OUT]
+    for section, (family, title) in enumerate(shown, 2):
+        anchor = f"{section}-{title.lower().replace(' ', '-')}"
         rows = [name for name in load_clauses() if name.startswith(f"{family}-")]
-        judged = [name for name in rows if name not in (*PLANNED, *SUITE)]
-        parts.append("\n".join([f"## {title}", "", *_table(facts, judged, anchor), ""]))
+        parts.append("\n".join([f"## {title}", "", *_table(facts, rows, anchor), ""]))
     parts.append("\n".join(["## Library by library", "", *_libraries(facts)]))
-    missing = [f"{COLUMNS[t][1]} {COLUMNS[t][0]}" for t in COLUMNS if t not in facts["clauses"]]
+    missing = [f"{distribution(t)} {TITLES[t]}" for t in TITLES if t not in facts["clauses"]]
     if missing:
         parts.append(
             f"Not judged, because not installed or not loading there: {', '.join(missing)}.\n"
@@ -103,7 +105,7 @@ def _table(facts: Facts, clauses: Sequence[str], anchor: str) -> Iterator[str]:
 
 
 def _title(facts: Facts, target: str) -> str:
-    name, package = COLUMNS[target]
+    name, package = TITLES[target], distribution(target)
     version = f"{package} {facts['versions'][package]}"
     return version if name in (package, "reference") else f"{version} `{name}`"
 

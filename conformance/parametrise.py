@@ -131,6 +131,7 @@ def _vector_needs(vector: Vector, quantity: str, wanted: dict[str, Any]) -> dict
         "flat": not views,
         "unlabelled": vector.labels is None,
         "pairs": _of_pairs(vector),
+        "rows": vector.embeddings.size // vector.embeddings.shape[-1],
         "gradient": wanted.get("gradient", ()) + gradient,
     }
 

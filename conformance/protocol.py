@@ -77,6 +77,8 @@ class Capabilities:
     unlabelled: bool = True
     pairs_only: bool = False
     """Whether it takes two rows of every class, no more and no fewer, as losses of two views do."""
+    most_rows: int | None = None
+    """The rows of the largest batch that it has the memory for, if it cannot have any."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     gradients: frozenset[str] = frozenset(GRADIENTS)
     modes: tuple[str, ...] = ("eager",)

@@ -9,6 +9,7 @@ from typing import Any
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import Result, environment
+from tuned_contrastive.conformance.targets import distribution
 from tuned_contrastive.conformance.verdict import AS_DECLARED, KNOWN, PASS, STATUSES, declared_as
 from tuned_contrastive.spec.clauses import load_clauses
 from tuned_contrastive.spec.contract import SPEC_VERSION
@@ -81,7 +82,8 @@ def matrix(entries: Sequence[Entry]) -> str:
 
 def markdown(entries: Sequence[Entry]) -> str:
     """Return the matrix as a Markdown table."""
-    lines = [f"| clause | {' | '.join(entry['target'] for entry in entries)} |"]
+    heads = [entry["target"].replace("|", "\\|") for entry in entries]
+    lines = [f"| clause | {' | '.join(heads)} |"]
     lines.append("|---" * (len(entries) + 1) + "|")
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in _marks(entries)]
     return "\n".join([*lines, ""])
@@ -101,6 +103,7 @@ def entry_of(result: Result, reproduce: str = "") -> Entry:
     place = {clauses: index for index, clauses in enumerate(citations)}
     return {
         "target": result.target,
+        "version": environment().get(distribution(result.target), ""),
         "reproduce": reproduce or f"{COMMAND} {shlex.quote(result.target)}",
         "conforming": result.conforming,
         "as_declared": result.as_declared,

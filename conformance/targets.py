@@ -45,6 +45,11 @@ class TargetError(Exception):
     """A target that is unknown, cannot be loaded, or whose framework is not installed."""
 
 
+def distribution(target: str) -> str:
+    """Return the distribution that a named target comes from; empty for any other target."""
+    return OWN.get(target) or INSTALL.get(THIRD_PARTY.get(target, ""), "")
+
+
 def known_targets() -> tuple[str, ...]:
     """Return the targets that have a name, installed or not."""
     return tuple(name for name in (*OWN, *THIRD_PARTY) if _exists(f"{ADAPTERS}.{name}"))

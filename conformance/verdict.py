@@ -140,7 +140,11 @@ def _hold_to_declarations(
         reason = f"{len(undeclared)} undeclared failures, {undeclared[0].test} first"
         return replace(result, reason=reason)
     stale = [
-        d for d in about if _passing_cases(d, records) or not any(_names(d, r) for r in failed)
+        d
+        for d in about
+        if _passing_cases(d, records)
+        or not any(_names(d, r) for r in failed)
+        or not _shows_alone(d, declared, records)
     ]
     if partial and not failed:
         return result
@@ -160,6 +164,21 @@ def _passing_cases(deviation: Deviation, records: Records) -> set[str]:
     """Return the cases of a deviation that fail at none of its clauses any more."""
     failed = (r for r in records.ran if r.status == FAIL and deviation.clauses & set(r.clauses))
     return set(deviation.cases) - {name for record in failed for name in _case(record)}
+
+
+def _shows_alone(deviation: Deviation, declared: Sequence[Deviation], records: Records) -> bool:
+    """Return whether a failure has no other reason: else nothing would tell that it is gone."""
+    others = [d for d in declared if d is not deviation]
+    return any(
+        record.status == FAIL
+        and _names(deviation, record)
+        and any(
+            clause in deviation.clauses
+            and not any(clause in d.clauses and _names(d, record) for d in others)
+            for clause in record.clauses
+        )
+        for record in records.ran
+    )
 
 
 def _case(record: Ran) -> set[str]:

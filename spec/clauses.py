@@ -19,6 +19,19 @@ PERFORMANCE = ("PRF-1", "PRF-2")
 SUITE = ("CNF-1", "CNF-2", "CNF-3", "CNF-4", "CNF-5", "CNF-6", "CNF-7", "CNF-8")
 """Clauses about the suite and the reference: tested by the suite's self-test."""
 
+FAMILIES = {
+    "INP": "Inputs and errors",
+    "SUP": "SupCon",
+    "TCL": "TCL",
+    "GRD": "Gradients",
+    "NUM": "Numerics",
+    "LAW": "Laws",
+    "DST": "Distributed",
+    "PRF": "Performance",
+    "CNF": "Conformance",
+}
+"""What the letters of a clause's id stand for."""
+
 _CLAUSE = re.compile(r"^\*\*([A-Z]{3}-\d+)\*\* (.+?)(?:\n\n|\n*\Z)", re.MULTILINE | re.DOTALL)
 
 

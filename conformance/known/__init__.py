@@ -47,6 +47,10 @@ def _deviation(name: str, entry: dict[str, Any]) -> Deviation:
         raise ValueError(
             f"a deviation in {name} must have {', '.join(sorted(FIELDS))}, got {sorted(entry)}"
         )
+    if not all(isinstance(entry[field], str) for field in ("code", "reason", "link")):
+        raise ValueError(f"code, reason and link of a deviation in {name} must be strings: {entry}")
+    if not all(isinstance(entry[field], list) for field in ("clauses", "cases")):
+        raise ValueError(f"clauses and cases of a deviation in {name} must be lists: {entry}")
     if entry["code"] not in CODES or not entry["reason"].strip():
         raise ValueError(f"{name} must give a code {CODES[0]} to {CODES[-1]} and a reason: {entry}")
     if not entry["link"].startswith("https://"):

@@ -9,20 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.conformance.report import MARKS
-from tuned_contrastive.spec.clauses import load_clauses
-
-FAMILIES = {
-    "INP": "Inputs and errors",
-    "SUP": "SupCon",
-    "TCL": "TCL",
-    "GRD": "Gradients",
-    "NUM": "Numerics",
-    "LAW": "Laws",
-    "DST": "Distributed",
-    "PRF": "Performance",
-    "CNF": "Conformance",
-}
-"""What the letters of a clause's id stand for."""
+from tuned_contrastive.spec.clauses import FAMILIES, load_clauses
 
 MEANINGS = {
     "pass": "every case passed",

@@ -35,8 +35,7 @@ function targetCell(entry, k) {
   const name = entry.target.split(/(?<=_)/).flatMap((part) => [part, make("wbr")]);
   const told = make("small", {}, verdict(entry));
   const made = make("th", { role: "columnheader", scope: "col", tabindex: -1 }, ...name, told);
-  const version = report.environment[entry.target.replaceAll("_", "-")];
-  if (version) told.prepend(`${version}, `);
+  if (entry.version) told.prepend(`${entry.version}, `);
   return Object.assign(made, { show: () => showTarget(entry, k) });
 }
 

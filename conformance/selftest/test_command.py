@@ -205,6 +205,16 @@ def test_declared_deviation_that_passes_is_stale(few: VectorSet) -> None:
 
 
 @pytest.mark.clause("CNF-4")
+def test_declaration_that_shows_only_beside_another_is_stale() -> None:
+    found = run(WrongMean())
+    failing = frozenset(name for name, ended in found.status.items() if ended == "fail")
+    cases = frozenset(r.vector or r.test.partition("[")[0] for r in found.failures)
+    one, other = (Deviation(code, "zeros", failing, cases) for code in ("X4", "X5"))
+    alone, both = (run(WrongMean(), declared=declared) for declared in ([one], [one, other]))
+    assert (alone.as_declared, both.as_declared) == (True, False)
+
+
+@pytest.mark.clause("CNF-4")
 def test_failure_in_another_case_than_declared_is_not_known(few: VectorSet) -> None:
     elsewhere = replace(WRONG_MEAN, cases=frozenset({"test_it"}))
     result = run(WrongMean(), vectors=few, declared=[elsewhere])

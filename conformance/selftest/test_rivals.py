@@ -1,6 +1,7 @@
 """Published losses fail the clauses that rivals.toml says, and pass those that it says."""
 
 import inspect
+import re
 import tomllib
 from collections.abc import Collection
 from dataclasses import replace
@@ -29,6 +30,7 @@ from tuned_contrastive.conformance.suite import (
     test_laws,
 )
 from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.spec import contract
 from tuned_contrastive.spec.clauses import load_clauses
 
 ENDINGS = ("fails", "passes")
@@ -42,6 +44,8 @@ LINES = [
     for ending in ENDINGS
     for name in line.get(ending, ())
 ]
+SPEC = (Path(contract.__file__).parent / "spec.md").read_text(encoding="utf-8")
+CODE = re.compile(r"X\d+")
 NUMBERS = ("NUM-14", "NUM-15")
 """What every comparison of a vector cites."""
 
@@ -54,6 +58,18 @@ FIGURE_OF = {
     "catalyst": "log of the mean, L_in (Catalyst)",
 }
 RAISES = ("catalyst", "C")
+SECTION_12 = {
+    "supcontrast": "SupContrast, `",
+    "google_research": "google-research, `",
+    "released_tcl": "released code of TCL",
+    "solo_learn": "solo-learn",
+    "keras_io": "keras.io",
+    "catalyst": "Catalyst",
+    "tensorflow_similarity": "TensorFlow Similarity",
+    "open_clip": "open_clip",
+    "lightly": "lightly",
+}
+SEVERAL_RANKS = {"X17"}
 
 
 @cache
@@ -109,6 +125,17 @@ def test_every_rival_has_lines_with_reasons() -> None:
     assert {frozenset(line) for lines in TABLE.values() for line in lines} == {
         frozenset({ending, "reason"}) for ending in ENDINGS
     }
+
+
+@pytest.mark.parametrize("rival", TABLE)
+def test_codes_are_those_of_the_specification(rival: str) -> None:
+    named = [line for line in SPEC.splitlines() if line.startswith(f"| {SECTION_12[rival]}")]
+    (row,) = named
+    always = set(CODE.findall(re.sub(r"\(.*?\)", "", row.split("|")[3])))
+    told = {
+        code for line in TABLE[rival] if "fails" in line for code in CODE.findall(line["reason"])
+    }
+    assert always - SEVERAL_RANKS <= told <= set(CODE.findall(row))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tuned_contrastive.conformance.suite.calls import (
     ones,
 )
 from tuned_contrastive.conformance.suite.laws import (
+    MANY,
     MANY_PARAMETERS,
     equal_rows,
     growth_share,
@@ -208,7 +209,7 @@ def test_orthonormal_rows(
 
 
 @pytest.mark.clause("LAW-11")
-@pytest.mark.needs(flat=True, dtypes=("float64", "float32"), parameters=MANY_PARAMETERS)
+@pytest.mark.needs(flat=True, dtypes=("float64", "float32"), parameters=MANY_PARAMETERS, rows=MANY)
 def test_many_orthonormal_rows(
     implementation: Implementation, loss: str, dtype: str, accept: Accept
 ) -> None:
