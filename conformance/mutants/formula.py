@@ -17,7 +17,7 @@ TCL = claims(losses=frozenset({"tcl"}), gradients=frozenset())
 
 
 class LogOfTheMean(Plain):
-    """The mean over the positives stands inside the logarithm: L_in."""
+    """The mean over the positives stands inside the logarithm: L_in (X8)."""
 
     breaks = "SUP-5"
     capabilities = VALUE
@@ -29,7 +29,7 @@ class LogOfTheMean(Plain):
 
 
 class CountedTwice(Plain):
-    """The positives are divided by |P(i)| twice."""
+    """The positives are divided by |P(i)| twice (X3)."""
 
     breaks = "SUP-5"
     capabilities = VALUE
@@ -39,7 +39,7 @@ class CountedTwice(Plain):
 
 
 class BaseTemperature(Plain):
-    """The loss is multiplied by T/0.07, as in released code."""
+    """The loss is multiplied by T/0.07, as in released code (X1)."""
 
     breaks = "SUP-6"
     capabilities = VALUE
@@ -60,7 +60,7 @@ class LonelyRowsLeftOut(Plain):
 
 
 class ZerosInTheMean(Plain):
-    """The mean divides by N, the zeros of rows without a positive among them."""
+    """The mean divides by N, the zeros of rows without a positive among them (X4)."""
 
     breaks = "SUP-8"
     capabilities = VALUE
@@ -112,7 +112,7 @@ class PositiveK1Exponent(Plain):
 
 
 class TemperatureInK1(Plain):
-    """The k1 term is divided by the temperature: exp(-s/T)."""
+    """The k1 term is divided by the temperature: exp(-s/T) (X15)."""
 
     breaks = "TCL-2"
     capabilities = TCL
@@ -123,7 +123,7 @@ class TemperatureInK1(Plain):
 
 
 class DenominatorOfThePositive(Plain):
-    """Each positive is divided by its own denominator, the column's for the row's."""
+    """Each positive is divided by its own denominator, the column's for the row's (X14)."""
 
     breaks = "TCL-3"
     capabilities = TCL
@@ -157,7 +157,7 @@ class NoZeroWeights(Plain):
 
 
 class LogOfTheSum(Plain):
-    """The positives are added inside the logarithm: -log of their share of the sum."""
+    """The positives are added inside the logarithm: -log of their share of the sum (X8)."""
 
     breaks = "SUP-5"
     capabilities = VALUE

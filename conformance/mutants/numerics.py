@@ -69,7 +69,7 @@ class TemperatureRaised(Plain):
 
 
 class NoMaximum(Plain):
-    """No maximum is subtracted from the exponents."""
+    """No maximum is subtracted from the exponents (X19)."""
 
     breaks = "NUM-5"
     capabilities = claims(fixed=UNIT)
@@ -90,7 +90,7 @@ class K1Clamped(Plain):
 
 
 class PlainSquares(Plain):
-    """Norms are the roots of plain sums of squares where these overflow.
+    """Norms are the roots of plain sums of squares where these overflow (X22).
 
     Where they underflow, rows of SUP-2 would be wrong too.
     """
@@ -140,7 +140,7 @@ class ExponentsClipped(Plain):
 
 
 class MaximumOverTheAnchor(Plain):
-    """The maximum is taken over the whole row, the anchor itself among it.
+    """The maximum is taken over the whole row, the anchor itself among it (X18).
 
     With unit rows alone: others have an s_ii that hides the rest at any temperature (NUM-9).
     """

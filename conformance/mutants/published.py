@@ -1,7 +1,4 @@
-"""What published code computes for SupCon, by the specification's codes of deviations.
-
-Codes that other files hold: X1, X3, X4, X7, X8, X11, X14, X15, X18, X19.
-"""
+"""What published code computes for SupCon, by the specification's codes of deviations."""
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
@@ -124,6 +121,51 @@ class NaNWithoutAPositive(Plain):
 
     def anchor_losses(self, b: Batch) -> Array:
         return np.where(b.anchors, super().anchor_losses(b), np.nan)
+
+
+class AnchorIsItsPositive(Plain):
+    """The anchor is one of its own positives, in the mean and in the denominator (X11)."""
+
+    breaks = "SUP-4"
+    capabilities = VALUE
+
+    def sets(self, b: Batch) -> tuple[Array, Array]:
+        positives, negatives = super().sets(b)
+        return positives | np.eye(len(b.x), dtype=bool), negatives
+
+
+class SmallNormsRaised(Plain):
+    """Norms below 1e-8 are raised to it: such a row is neither a unit row nor zero (X21)."""
+
+    breaks = "SUP-2"
+    capabilities = VALUE
+
+    def normalise(self, b: Batch) -> tuple[Array, Array]:
+        norms = np.maximum(np.linalg.norm(b.x, axis=1), 1e-8)
+        return b.x / norms[:, None], norms
+
+
+class OtherViewsAlone(Plain):
+    """Rows of the anchor's own view are not among its negatives (X23)."""
+
+    breaks = "SUP-4"
+    capabilities = claims(gradients=frozenset(), inputs=frozenset({"views"}))
+
+    def sets(self, b: Batch) -> tuple[Array, Array]:
+        positives, negatives = super().sets(b)
+        view = np.arange(len(b.x)) % b.case.embeddings.shape[1]
+        return positives, negatives & (view[:, None] != view)
+
+
+class TemperatureInFloat32(Plain):
+    """The temperature is kept in float32, whatever the rows are (X24)."""
+
+    breaks = "NUM-1"
+    capabilities = VALUE
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        given = super().parameters(case)
+        return {**given, "temperature": np.float32(given["temperature"])}
 
 
 class LastRowDropped(Plain):

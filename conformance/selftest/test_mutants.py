@@ -4,11 +4,13 @@ That no other test of the whole suite fails takes minutes to see: those tests ar
 """
 
 import inspect
+import re
 from collections.abc import Iterable
 from functools import cache
 
 import pytest
 
+from tuned_contrastive.conformance import known
 from tuned_contrastive.conformance.mutants.plain import Plain
 from tuned_contrastive.conformance.mutants.planted import Planted
 from tuned_contrastive.conformance.mutants.table import all_mutants, load_table, row_of
@@ -26,6 +28,8 @@ NUMBERS = {"NUM-14", "NUM-15"}
 """What every test that compares a number cites."""
 LACKING = {"INP-14", "INP-27", "INP-28", "GRD-13", "GRD-14", "GRD-15", "NUM-18"}
 """What plain NumPy has no machinery for."""
+NO_MUTANT = {"X17", "X25"}
+"""Codes of clauses that are planned (DST-2), or that are measured (PRF-1)."""
 
 
 @cache
@@ -131,6 +135,11 @@ def test_a_mutant_breaks_the_clause_of_its_row() -> None:
 def test_every_mutant_is_in_the_table_once() -> None:
     named = [row["mutant"] for row in TABLE["rows"] if "mutant" in row]
     assert sorted(named + TABLE["further"]) == sorted(all_mutants())
+
+
+def test_every_deviation_of_published_code_is_a_mutant() -> None:
+    told = " ".join(inspect.getdoc(mutant) or "" for mutant in all_mutants().values())
+    assert set(re.findall(r"\((X\d+)\)", told)) == set(known.CODES) - NO_MUTANT
 
 
 def test_every_judged_clause_has_one_row() -> None:
