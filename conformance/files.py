@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ def check(options: argparse.Namespace) -> None:
             raise TargetError(f"{file} is in no folder that exists")
         if file and Path(file).is_dir():
             raise TargetError(f"{file} is a folder, and --{kind} needs a file")
+        if file and not _can_be_written(Path(file)):
+            raise TargetError(f"{file} cannot be written, and --{kind} needs it")
 
 
 def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> list[Path]:
@@ -31,6 +34,10 @@ def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> list[
     for kind, file in asked.items():
         file.write_text(KINDS[kind](document), encoding="utf-8")
     return [file.resolve() for file in asked.values()]
+
+
+def _can_be_written(file: Path) -> bool:
+    return os.access(file if file.exists() else file.resolve().parent, os.W_OK)
 
 
 def as_json(document: dict[str, Any]) -> str:

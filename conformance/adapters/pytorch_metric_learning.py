@@ -1,15 +1,13 @@
 """Losses of pytorch-metric-learning, called as their documentation calls them."""
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_metric_learning import distances, losses, reducers
 from torch import Tensor
 
-from tuned_contrastive.conformance.adapters import intact
+from tuned_contrastive.conformance.adapters.tensors import outcome
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import Capabilities, Case, Float64, Outcome
 
@@ -36,19 +34,13 @@ class PytorchMetricLearning:
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
-        return self._outcome(case, self._call(case))
+        return outcome(case, *self._call(case))
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Return the loss and its gradient in the embeddings."""
-        called = self._call(case)
-        rows, _, loss = called
+        rows, labels, loss = self._call(case)
         (gradient,) = torch.autograd.grad(loss, [rows], torch.tensor(upstream, dtype=loss.dtype))
-        return self._outcome(case, called, gradient)
-
-    def _outcome(self, case: Case, called: Call, gradient: Tensor | None = None) -> Outcome:
-        rows, labels, loss = called
-        left = intact(case, rows.detach().numpy(), labels.numpy())
-        return replace(_outcome(loss, gradient), intact=left)
+        return outcome(case, rows, labels, loss, gradient)
 
     def _call(self, case: Case) -> Call:
         rows = torch.tensor(case.embeddings, dtype=getattr(torch, case.dtype), requires_grad=True)
@@ -72,12 +64,3 @@ def _module(loss_class: Any, temperature: float, normalize: bool, reduction: str
     )
     chosen = {"sum": {"reducer": reducers.SumReducer()}}.get(reduction, {})
     return loss_class(temperature=temperature, distance=distance, **chosen)
-
-
-def _outcome(loss: Tensor, gradient: Tensor | None = None) -> Outcome:
-    return Outcome(
-        np.asarray(loss.detach().double().numpy()),
-        None if gradient is None else np.asarray(gradient.double().numpy()),
-        loss_dtype=str(loss.dtype).removeprefix("torch."),
-        gradient_dtype=None if gradient is None else str(gradient.dtype).removeprefix("torch."),
-    )

@@ -1,5 +1,6 @@
 """A torch loss of two views without labels, given batches in which every class has two rows."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tuned_contrastive.conformance.adapters import intact
+from tuned_contrastive.conformance.adapters.tensors import outcome
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import Capabilities, Case, Float64, Outcome
 
@@ -21,28 +22,28 @@ CLAIMS = Capabilities(
 NOTE = "it takes two views and no labels: judged where every class has two rows, one in each view"
 
 
-class TwoViews:
+class TwoViews(ABC):
     """Calls `of_pairs(first, second, temperature)`: row b of `first` is the partner of row b."""
 
     name = "two_views"
     capabilities = CLAIMS
     notes: tuple[str, ...] = (NOTE,)
 
+    @abstractmethod
     def of_pairs(self, first: Tensor, second: Tensor, temperature: float) -> Tensor:
         """Return the loss of two views, (B, D) each."""
-        raise NotImplementedError
 
     def loss(self, case: Case) -> Outcome:
         """Return the loss alone."""
         rows, loss = self._call(case)
-        return _outcome(case, rows, loss)
+        return outcome(case, rows, None, loss)
 
     def gradients(self, case: Case, upstream: Float64) -> Outcome:
         """Return the loss and its gradient in the embeddings."""
         rows, loss = self._call(case)
         arriving = torch.tensor(upstream, dtype=loss.dtype)
         (gradient,) = torch.autograd.grad(loss, [rows], arriving)
-        return _outcome(case, rows, loss, gradient)
+        return outcome(case, rows, None, loss, gradient)
 
     def _call(self, case: Case) -> tuple[Tensor, Tensor]:
         """Return the rows as they are after the call, and the loss."""
@@ -59,16 +60,3 @@ def partners(case: Case) -> NDArray[np.int64]:
     classes: Any = np.arange(samples) if case.labels is None else case.labels
     order = np.argsort(np.repeat(classes, views // samples), kind="stable")
     return order.reshape(-1, 2)
-
-
-def _outcome(case: Case, rows: Tensor, loss: Tensor, gradient: Tensor | None = None) -> Outcome:
-    found = None
-    if gradient is not None:
-        found = np.asarray(gradient.double().numpy()).reshape(case.embeddings.shape)
-    return Outcome(
-        np.asarray(loss.detach().double().numpy()),
-        found,
-        loss_dtype=str(loss.dtype).removeprefix("torch."),
-        gradient_dtype=None if gradient is None else str(gradient.dtype).removeprefix("torch."),
-        intact=intact(case, rows.detach().double().numpy(), case.labels),
-    )

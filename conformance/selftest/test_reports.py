@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -221,6 +222,16 @@ def test_folder_that_does_not_exist(
     file = tmp_path / "absent" / "report"
     assert main(["numpy", f"--{kind}", str(file)]) == 2
     assert capsys.readouterr().err == f"{file} is in no folder that exists\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_file_that_cannot_be_written(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path.resolve())
+    assert main(["numpy", f"--{kind}", str(file)]) == 2
+    assert capsys.readouterr().err == f"{file} cannot be written, and --{kind} needs it\n"
 
 
 def test_command_writes_all_kinds(tmp_path: Path) -> None:
