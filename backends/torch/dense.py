@@ -21,8 +21,10 @@ def anchor_losses(
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
     sizes = positives.sum(1)  # |P(i)|, (N,)
-    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    s = _with_itself(z @ z.T, 0)  # (N, N)
+    s = z @ z.T  # (N, N)
+    if isinstance(T, Tensor):
+        # Its own product may overflow where all others do not (NUM-10), and be part of dL/dT.
+        s = _with_itself(s, 0)
     t = _with_itself(_over_temperature(s, T), -math.inf)
 
     groups = [_temperature_terms(t, positives, k2)]
