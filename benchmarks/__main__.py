@@ -1,4 +1,4 @@
-"""The command: ``python -m tuned_contrastive.benchmarks speed|memory|gpu|report``."""
+"""The command: ``python -m tuned_contrastive.benchmarks speed|memory|gpu|response|report``."""
 
 import argparse
 import importlib.util
@@ -11,6 +11,7 @@ from tuned_contrastive.benchmarks import command, gpu, report
 from tuned_contrastive.benchmarks.cases import FRAMEWORKS, LOSSES, Case
 from tuned_contrastive.benchmarks.environment import cores
 from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.response import command as response
 
 EXAMPLES = """examples:
   everything of the targets, with figures (make bench does this, and memory):
@@ -22,6 +23,8 @@ EXAMPLES = """examples:
     python -m tuned_contrastive.benchmarks memory --frameworks jax --sizes 4096 16384
   on a GPU, with torch and jax only:
     python -m tuned_contrastive.benchmarks gpu --output gpu-results
+  what the losses do to a pair, in figures:
+    python -m tuned_contrastive.benchmarks response --output response
 """
 
 
@@ -55,11 +58,13 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = _Parser(
         prog="python -m tuned_contrastive.benchmarks",
-        description="Measures how fast and how big SupCon and TCL are, against rivals and a floor.",
+        description="Measures how fast and how big SupCon and TCL are, and shows what they do.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = made.add_subparsers(dest="command", required=True, metavar="speed|memory|gpu|report")
+    commands = made.add_subparsers(
+        dest="command", required=True, metavar="speed|memory|gpu|response|report"
+    )
     about = {"speed": "time of value and gradient", "memory": "peak memory of value and gradient"}
     for name, what in about.items():
         one = commands.add_parser(
@@ -72,6 +77,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--output", metavar="DIR", default="gpu-results", help="made if missing")
     one.add_argument("--seconds", type=float, default=520.0, help="for all of it (520)")
     one.set_defaults(run=gpu.run)
+    one = commands.add_parser("response", help="figures of gradient responses, SupCon and TCL")
+    one.add_argument("--output", metavar="DIR", required=True, help="made if missing")
+    one.add_argument(
+        "--embeddings", nargs="+", metavar="FILE.npz",
+        help="also measure on these: arrays embeddings and labels",
+    )  # fmt: skip
+    one.add_argument("--batch-size", type=int, metavar="B", help="samples of a batch there (all)")
+    one.set_defaults(run=response.run)
     one = commands.add_parser("report", help="figures and tables from results")
     one.add_argument("--results", metavar="DIR", default=str(report.RESULTS))
     one.add_argument("--readme", metavar="FILE", help="also write the part between the markers")

@@ -1,0 +1,1 @@
+"""What the losses do to a pair: gradient responses from the reference, as arrays and figures."""

@@ -1,0 +1,76 @@
+"""What `response` does: compute the arrays, draw them, and write the page with its captions."""
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.progress import Progress
+from tuned_contrastive.benchmarks.response import captions, curves, figures
+from tuned_contrastive.benchmarks.response.hardness import hardness, read
+
+RESULTS = Path(__file__).parents[1] / "results" / "response"
+DIGITS = 6
+"""Significant digits of what is written: more than a figure shows, fewer than libraries share."""
+
+Document = dict[str, Any]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write arrays, figures and page into a folder, and return the exit status."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("response needs matplotlib: pip install 'tuned-contrastive[benchmarks]'")
+    given = [Path(name) for name in options.embeddings or ()]
+    measured = {file.stem: _measure(file, options.batch_size) for file in given}
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Document] = {}
+    progress = Progress("response", len(curves.FIGURES) + bool(measured))
+    for name, compute in curves.FIGURES.items():
+        progress.at(name)
+        found[name] = rounded(compute())
+        figures.draw(name, found[name], folder)
+        progress.step(f"{name}.svg, {name}.png")
+    if measured:
+        found["hardness"] = rounded(measured)
+        figures.draw("hardness", found["hardness"], folder)
+        progress.step("hardness.svg, hardness.png")
+    progress.close()
+    write(folder / "response.json", found)
+    (folder / "README.md").write_text(captions.page(found), encoding="utf-8")
+    sys.stdout.write(f"{folder / 'README.md'}\n")
+    return 0
+
+
+def rounded(value: Any) -> Any:
+    """Return a document with every float rounded to the digits that are written."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def write(file: Path, found: dict[str, Document]) -> None:
+    """Write the arrays, one figure a line."""
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(each, allow_nan=False)}" for name, each in found.items()
+    ]
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def load(folder: Path = RESULTS) -> dict[str, Document]:
+    """Return the arrays of a folder by figure."""
+    found: dict[str, Document] = json.loads((folder / "response.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _measure(file: Path, batch_size: int | None) -> Document:
+    embeddings, labels = read(file)
+    try:
+        return hardness(embeddings, labels, batch_size=batch_size)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{file}: {error}") from error

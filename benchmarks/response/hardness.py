@@ -1,0 +1,119 @@
+"""Responses measured on given embeddings: how they are distributed, by the pair's similarity."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.reference import Response, responses
+from tuned_contrastive.spec import contract
+
+Document = dict[str, Any]
+PERCENTILES = (10.0, 50.0, 90.0)
+LOSSES = ("supcon", "tcl")
+
+
+def hardness(
+    embeddings: NDArray[Any],
+    labels: Any = None,
+    *,
+    temperature: float = contract.TEMPERATURE,
+    k1: float = contract.K1,
+    k2: float = contract.K2,
+    batch_size: int | None = None,
+    bins: int = 20,
+) -> Document:
+    """Measure dl_i/ds_ij of both losses for every pair of an anchor, binned by similarity.
+
+    Parameters
+    ----------
+    embeddings, labels, temperature, k1, k2
+        As for `tcl_loss`, with its errors.
+    batch_size : int, optional
+        Samples of a batch, taken in the order given; a last batch that is not full is left out.
+        None makes one batch of all: responses depend on its size.
+    bins : int
+        Bins of equal width over the similarities -1 to 1.
+
+    Returns
+    -------
+    dict
+        ``setting``, ``edges`` (bins + 1) and, under ``positive`` and ``negative``: ``count``
+        (bins), and under ``supcon`` and ``tcl`` the 10th, 50th and 90th percentile of the
+        responses of each bin, (3, bins), None where it is empty, and ``share above 0`` of all
+        pairs. Numbers and lists only, as JSON has them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `tcl_loss`; ValueError for a `batch_size` of fewer than 1 or more than all samples, and
+        for fewer than 1 bin.
+
+    Examples
+    --------
+    Orthonormal rows: every positive has SupCon's response (1/3 - 1)/T, every negative (1/3)/T.
+
+    >>> import numpy as np
+    >>> measured = hardness(np.eye(4), [0, 0, 1, 1], temperature=0.5, bins=1)
+    >>> for kind in ("positive", "negative"):
+    ...     print(round(measured[kind]["supcon"]["percentiles"][1][0], 9))
+    -1.333333333
+    0.666666667
+    """
+    size = len(embeddings) if batch_size is None else batch_size
+    if not 1 <= size <= len(embeddings):
+        raise ValueError(f"batch_size must be 1 to {len(embeddings)}, got {batch_size}")
+    if bins < 1:
+        raise ValueError(f"bins must be 1 or more, got {bins}")
+    parameters: Document = {"temperature": temperature, "k1": k1, "k2": k2}
+    found = [
+        responses(
+            embeddings[start : start + size],
+            None if labels is None else labels[start : start + size],
+            **parameters,
+        )
+        for start in range(0, len(embeddings) - size + 1, size)
+    ]
+    edges = np.linspace(-1.0, 1.0, bins + 1)
+    setting = {**parameters, "batch_size": size, "batches": len(found)}
+    return {
+        "setting": setting,
+        "edges": edges.tolist(),
+        "positive": _binned(found, "positives", edges),
+        "negative": _binned(found, "negatives", edges),
+    }
+
+
+def read(file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the arrays `embeddings` and `labels` of an .npz file."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return arrays["embeddings"], arrays["labels"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        message = f"{file} must be an .npz file with the arrays embeddings and labels"
+        raise UsageError(message) from error
+
+
+def _binned(found: list[Response], kind: str, edges: NDArray[np.float64]) -> Document:
+    """Put the pairs of one kind into bins; a similarity rounded past 1 belongs to the last."""
+    # A row without a positive is no anchor, and its pairs have no response.
+    masks = [getattr(each, kind) & each.positives.any(axis=1, keepdims=True) for each in found]
+    s = np.concatenate([each.similarities[mask] for each, mask in zip(found, masks, strict=True)])
+    bin_of = np.clip(np.searchsorted(edges, s, side="right") - 1, 0, len(edges) - 2)
+    binned: Document = {"count": np.bincount(bin_of, minlength=len(edges) - 1).tolist()}
+    for loss in LOSSES:
+        values = np.concatenate(
+            [getattr(each, loss)[mask] for each, mask in zip(found, masks, strict=True)]
+        )
+        columns = [values[bin_of == number] for number in range(len(edges) - 1)]
+        table = [
+            np.percentile(column, PERCENTILES).tolist() if len(column) else [None] * 3
+            for column in columns
+        ]
+        binned[loss] = {
+            "percentiles": [list(line) for line in zip(*table, strict=True)],
+            "share above 0": float((values > 0).mean()) if len(values) else None,
+        }
+    return binned
