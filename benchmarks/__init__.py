@@ -1,1 +1,1 @@
-"""How fast and how big the losses are, against their rivals and the floor; never a verdict."""
+"""How fast and how big the losses are, and what they do to a pair; never a verdict."""

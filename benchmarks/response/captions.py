@@ -75,8 +75,8 @@ def _crossover(found: Document) -> str:
     return f"""The crossover k2*, above which TCL pushes every negative of the anchor harder than
 SupCon does, over the similarity of the anchor's {found["setting"]["positives"]["count"]} positives,
 all equally hard. Negatives do not enter it. The stars are 1 + k1, its value for orthogonal
-positives at any temperature. With T = {number(line["T"])} and k1 = {number(line["k1"])} it falls from
-{first} at similarity {number(found["s"][0])} to {last} at {number(found["s"][-1])}: with a k2
+positives at any temperature. With T = {number(line["T"])} and k1 = {number(line["k1"])} it falls
+from {first} at similarity {number(found["s"][0])} to {last} at {number(found["s"][-1])}: with a k2
 between these, negatives are pushed less than by SupCon while positives are far, and harder once
 they are near."""
 

@@ -102,7 +102,7 @@ def _sky(axis: Any) -> None:
         )  # fmt: skip
     axis.set_aspect("equal")
     axis.set_axis_off()
-    axis.set_xlim(-126, 130)
+    axis.set_xlim(-126, 136)
     axis.set_ylim(-126, 126)
 
 
@@ -121,9 +121,11 @@ def _pairs(
             x, y, marker, color=colour, markersize=9, markeredgecolor="white", zorder=5,
             linestyle="none", label=f"{kind}, and its step of the anchor" if place == 1 else None,
         )  # fmt: skip
+        outward = 12 * np.cos(np.radians(bearing)), 12 * np.sin(np.radians(bearing))
         axis.annotate(
-            f"${kind[0]}_{place}$", (x, y), xytext=(6, 5), textcoords="offset points", fontsize=9
-        )
+            f"${kind[0]}_{place}$", (x, y), xytext=outward, textcoords="offset points",
+            fontsize=9, ha="center", va="center",
+        )  # fmt: skip
         _arrow(axis, pull, colour, 1.8, "-" if kind == "positive" else (0, (2.5, 1)))
 
 
