@@ -14,6 +14,7 @@ MODULES = [
     "tuned_contrastive.reference.losses",
     "tuned_contrastive.reference.gradients",
     "tuned_contrastive.reference.response",
+    "tuned_contrastive.benchmarks.response.hardness",
     "tuned_contrastive.backends.jax.losses",
     "tuned_contrastive.backends.tensorflow.losses",
     "tuned_contrastive.backends.tensorflow.modules",
