@@ -1,4 +1,4 @@
-"""The command ``accuracy``: carries out the plan's runs, keeps each at once, and writes the page."""
+"""The command ``accuracy``: carries out a plan's runs, keeps each at once, writes the page."""
 
 import argparse
 import json
@@ -101,8 +101,9 @@ def carry_out(
         finals = len(plan.compared())
     progress = Progress("accuracy", missing + finals)
     try:
-        for wanted in (lambda: first, lambda: plan.final_runs(records.runs())):
-            todo = [each for each in wanted() if each.key not in records.keys]
+        for is_tuned in (False, True):
+            wanted = plan.final_runs(records.runs()) if is_tuned else first
+            todo = [each for each in wanted if each.key not in records.keys]
             for record in _in_processes(todo, folder, jobs):
                 _keep(record, records, embeddings)
                 progress.step(_told(record))

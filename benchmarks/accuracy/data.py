@@ -89,7 +89,8 @@ def load(name: str, seed: int, folder: Path | None = None) -> Split:
     if train.x.ndim == 2:
         mean, spread = train.x.mean(0), train.x.std(0)
         parts = [Part((part.x - mean) / spread, part.y) for part in parts]
-    return Split(*parts, classes, mirrored)
+    train, validation, test = parts
+    return Split(train, validation, test, classes, mirrored)
 
 
 @cache
@@ -100,7 +101,8 @@ def _source(name: str, folder: Path | None) -> tuple[Part, Part | None, bool]:
             raise FileNotFoundError(
                 f"{name} must be in a folder, --data DIR; it is to be had at {files.SOURCES[name]}"
             )
-        train, test = (Part(x.astype(np.float32) / 255, y) for x, y in files.read(name, folder))
+        pairs = files.read(name, folder)
+        train, test = (Part((x / 255).astype(np.float32), y) for x, y in pairs)
         return train, test, True
     from sklearn import datasets
 

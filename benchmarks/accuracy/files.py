@@ -17,9 +17,10 @@ CIFAR = "https://www.cs.toronto.edu/~kriz/cifar.html (the binary version)"
 FASHION = "https://github.com/zalandoresearch/fashion-mnist"
 SOURCES = {"cifar10": CIFAR, "cifar100": CIFAR, "fashion-mnist": FASHION}
 _CIFAR_FILES = {
-    "cifar10": ("cifar-10-batches-bin", [f"data_batch_{k}.bin" for k in range(1, 6)], "test_batch.bin"),
-    "cifar100": ("cifar-100-binary", ["train.bin"], "test.bin"),
-}  # fmt: skip
+    "cifar10": ("cifar-10-batches-bin", [f"data_batch_{k}.bin" for k in range(1, 6)]),
+    "cifar100": ("cifar-100-binary", ["train.bin"]),
+}
+_CIFAR_TEST = {"cifar10": "test_batch.bin", "cifar100": "test.bin"}
 _IDX_FILES = {"train": "train", "test": "t10k"}
 _SIDE = {"cifar10": 32, "cifar100": 32, "fashion-mnist": 28}
 _UNSIGNED_BYTE = 8
@@ -44,8 +45,8 @@ def read(name: str, folder: Path) -> tuple[Images, Images]:
     if name == "fashion-mnist":
         train, test = (_read_idx_pair(folder, part) for part in _IDX_FILES.values())
         return train, test
-    subfolder, training, test_file = _CIFAR_FILES[name]
-    paths = [_find(name, folder, subfolder, file) for file in (*training, test_file)]
+    subfolder, training = _CIFAR_FILES[name]
+    paths = [_find(name, folder, subfolder, file) for file in (*training, _CIFAR_TEST[name])]
     *parts, test = (read_cifar(path, fine=name == "cifar100") for path in paths)
     images, labels = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     return (images, labels.astype(np.int64)), test

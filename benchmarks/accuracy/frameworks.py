@@ -88,7 +88,9 @@ def _torch(loss: str, train: Part, seed: int, epochs: int) -> Encode:
     )
     criterion = TCLLoss() if loss == "tcl" else SupConLoss()
     optimizer = torch.optim.Adam(encoder.parameters(), lr=RATE)
-    for batch in [batch for _ in range(epochs) for batch in torch.randperm(len(x)).split(BATCH)]:
+    for batch in [
+        batch for _ in range(epochs) for batch in torch.split(torch.randperm(len(x)), BATCH)
+    ]:
         optimizer.zero_grad()
         criterion(encoder(x[batch]), y[batch]).backward()
         optimizer.step()

@@ -1,7 +1,7 @@
 """The losses that are compared, by name, each as f(projections (B, V, E), labels (B,))."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ def view_count(name: str) -> int:
 
 def build(name: str, embedding: int, parameters: Mapping[str, float]) -> nn.Module:
     """Return a loss by its name, with the parameters that it has."""
-    own = {key: parameters[key] for key in ("temperature", "k1", "k2") if key in parameters}
+    own: dict[str, Any] = {
+        key: parameters[key] for key in ("temperature", "k1", "k2") if key in parameters
+    }
     if name == CROSS_ENTROPY:
         return CrossEntropy(parameters["smoothing"])
     if name in ("tcl", "supcon"):

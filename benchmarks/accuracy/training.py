@@ -23,6 +23,8 @@ from tuned_contrastive.benchmarks.accuracy.views import views
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 NEIGHBOURS = 5
+LEAST_SPREAD = 0.01
+"""Of the mean spread of the features: a unit that is silent on the training rows stays small."""
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Inverse regularisations of the linear probe, of which the validation rows choose one."""
 Features = NDArray[np.float32]
@@ -95,7 +97,8 @@ def judged(run: Run, split: Split, encoder: nn.Module, head: nn.Module) -> dict[
     parts = {"validation": split.validation} | ({"test": split.test} if run.role == FINAL else {})
     if not np.isfinite(train).all():  # training has diverged
         return {name: {"linear": 0.0, "neighbours": 0.0, "own": 0.0} for name in parts}
-    mean, spread = train.mean(0), train.std(0) + 1e-6
+    mean, spread = train.mean(0), train.std(0)
+    spread = np.maximum(spread, LEAST_SPREAD * spread.mean())
     standard = (_features(encoder, split.validation) - mean) / spread
     probes = [_probe((train - mean) / spread, split.train.y, C) for C in STRENGTHS]
     probe = max(probes, key=lambda each: float(each.score(standard, split.validation.y)))
@@ -116,7 +119,7 @@ def _features(encoder: nn.Module, part: Part) -> Features:
     """Return the outputs for rows as they are, without views."""
     encoder.eval()
     with torch.no_grad():
-        blocks = [encoder(block) for block in torch.from_numpy(part.x).split(4096)]
+        blocks = [encoder(block) for block in torch.split(torch.from_numpy(part.x), 4096)]
     return torch.cat(blocks).numpy()
 
 
