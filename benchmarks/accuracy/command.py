@@ -24,6 +24,7 @@ from tuned_contrastive.benchmarks.accuracy.plan import (
     SELF_SUPERVISED,
     SETTINGS,
     SUPERVISED,
+    UNTRAINED,
     Plan,
     Run,
 )
@@ -98,7 +99,7 @@ def carry_out(
     try:
         finals = sum(each.key not in records.keys for each in plan.final_runs(records.runs()))
     except KeyError:  # not all is tuned
-        finals = len(plan.compared())
+        finals = sum(loss != UNTRAINED for _, _, loss, _ in plan.compared())
     progress = Progress("accuracy", missing + finals)
     try:
         for is_tuned in (False, True):

@@ -176,7 +176,11 @@ class Plan:
         if loss == UNTRAINED:
             return Run(setting, dataset, loss, seed, FINAL, (("epochs", 0.0), ("steps", 0.0)))
         tuned = self.tuning_runs(setting, dataset, TUNED_AS.get(loss, loss), seed)
-        found = {record["key"]: record["validation"]["linear"] for record in records}
+        found = {
+            record["key"]: record["validation"]["linear"]
+            for record in records
+            if record["run"]["role"] == TUNING
+        }
         best = max(tuned, key=lambda run: float(found[run.key]))  # the first of equal ones
         return replace(best, loss=loss, role=FINAL)
 
