@@ -1,4 +1,4 @@
-"""The command: ``python -m tuned_contrastive.benchmarks speed|memory|gpu|response|report``."""
+"""The command: ``python -m tuned_contrastive.benchmarks``, one subcommand for each measurement."""
 
 import argparse
 import importlib.util
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tuned_contrastive.benchmarks import command, gpu, report
+from tuned_contrastive.benchmarks.accuracy import command as accuracy
 from tuned_contrastive.benchmarks.cases import FRAMEWORKS, LOSSES, Case
 from tuned_contrastive.benchmarks.environment import cores
 from tuned_contrastive.benchmarks.processes import UsageError
@@ -25,6 +26,8 @@ EXAMPLES = """examples:
     python -m tuned_contrastive.benchmarks gpu --output gpu-results
   what the losses do to a pair, in figures:
     python -m tuned_contrastive.benchmarks response --output response
+  accuracy of TCL, SupCon, cross-entropy and self-supervised rivals, with a page:
+    python -m tuned_contrastive.benchmarks accuracy --output accuracy-results
 """
 
 
@@ -58,12 +61,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = _Parser(
         prog="python -m tuned_contrastive.benchmarks",
-        description="Measures how fast and how big SupCon and TCL are, and shows what they do.",
+        description="Measures how fast, big and good SupCon and TCL are, and shows what they do.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = made.add_subparsers(
-        dest="command", required=True, metavar="speed|memory|gpu|response|report"
+        dest="command", required=True, metavar="speed|memory|gpu|response|accuracy|report"
     )
     about = {"speed": "time of value and gradient", "memory": "peak memory of value and gradient"}
     for name, what in about.items():
@@ -89,6 +92,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--results", metavar="DIR", default=str(report.RESULTS))
     one.add_argument("--readme", metavar="FILE", help="also write the part between the markers")
     one.set_defaults(run=report.run)
+    one = commands.add_parser("accuracy", help="the paper's claims about accuracy, on real data")
+    accuracy.add_options(one)
     return made
 
 

@@ -25,7 +25,10 @@ class Progress:
             self.bar.update()
             return
         seconds = time.monotonic() - self.began
-        line = f"{self.what} {self.done}/{self.total}: {told} ({seconds:.0f} s)\n"
+        left = seconds / self.done * (self.total - self.done)
+        line = (
+            f"{self.what} {self.done}/{self.total}: {told} ({seconds:.0f} s, {left:.0f} s left)\n"
+        )
         sys.stderr.write(line)
         sys.stderr.flush()
 

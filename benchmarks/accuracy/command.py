@@ -1,0 +1,173 @@
+"""The command ``accuracy``: carries out a plan's runs, keeps each at once, writes the page."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.benchmarks.accuracy import frameworks
+from tuned_contrastive.benchmarks.accuracy.data import DATASETS, load
+from tuned_contrastive.benchmarks.accuracy.plan import (
+    FRAMEWORKS,
+    FULL,
+    QUICK,
+    SELF_SUPERVISED,
+    SETTINGS,
+    SUPERVISED,
+    UNTRAINED,
+    Plan,
+    Run,
+)
+from tuned_contrastive.benchmarks.accuracy.records import Records
+from tuned_contrastive.benchmarks.environment import cores, environment
+from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.progress import Progress
+
+OUTPUT = Path(__file__).parent
+RUNS, EMBEDDINGS = Path("results/runs.jsonl"), Path("results/embeddings.npz")
+
+
+def add_options(one: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    add = one.add_argument
+    losses = (*SUPERVISED, *SELF_SUPERVISED)
+    add("--setting", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="all by default")
+    add("--datasets", nargs="+", choices=DATASETS, help="those inside scikit-learn, by default")
+    add("--losses", nargs="+", choices=losses, default=list(losses), help="all by default")
+    add("--seeds", type=int, metavar="N", help=f"({FULL.seeds})")
+    add("--quick", action="store_true", help="short trainings, few of them: does it work")
+    add("--data", metavar="DIR", help="where the files of CIFAR and Fashion-MNIST are")
+    add("--output", metavar="DIR", default=str(OUTPUT), help="of the page and results/")
+    add("--jobs", type=int, metavar="N", default=min(2, cores()), help="processes (2)")
+    one.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out what is missing of the plan, and write the page."""
+    from tuned_contrastive.benchmarks.accuracy import report
+
+    plan, folder = asked(options)
+    output = Path(options.output)
+    try:
+        records = Records(output / RUNS)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    carry_out(plan, records, folder, output / EMBEDDINGS, options.jobs)
+    report.write(records.lines, plan, output)
+    return 0
+
+
+def asked(options: argparse.Namespace) -> tuple[Plan, Path | None]:
+    """Return the plan of the options and the folder of files; refuse what cannot be run."""
+    for name, least in (("seeds", 2), ("jobs", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name} must be {least} or more, got {value}")
+    scale = QUICK if options.quick else FULL
+    if options.seeds:
+        sweeps = min(options.seeds, scale.sweep_seeds)
+        scale = replace(scale, seeds=options.seeds, sweep_seeds=sweeps)
+    folder = Path(options.data) if options.data else None
+    if folder and not folder.is_dir():
+        raise UsageError(f"--data must be a folder, got {folder}")
+    datasets = tuple(options.datasets or scale.datasets)
+    for name in datasets:
+        try:
+            load(name, 0, folder)
+        except (FileNotFoundError, ValueError) as error:
+            raise UsageError(str(error)) from error
+    return Plan(scale, datasets, tuple(options.setting), tuple(options.losses)), folder
+
+
+def carry_out(
+    plan: Plan, records: Records, folder: Path | None, embeddings: Path, jobs: int
+) -> None:
+    """Append a record for every run of the plan that has none."""
+    _note_environment(records, jobs)
+    first, framework_runs = plan.first_runs(), plan.framework_runs()
+    missing = sum(each.key not in records.keys for each in (*first, *framework_runs))
+    try:
+        finals = sum(each.key not in records.keys for each in plan.final_runs(records.runs()))
+    except KeyError:  # not all is tuned
+        finals = sum(loss != UNTRAINED for _, _, loss, _ in plan.compared())
+    progress = Progress("accuracy", missing + finals)
+    try:
+        for is_tuned in (False, True):
+            wanted = plan.final_runs(records.runs()) if is_tuned else first
+            todo = [each for each in wanted if each.key not in records.keys]
+            for record in _in_processes(todo, folder, jobs):
+                _keep(record, records, embeddings)
+                progress.step(_told(record))
+        for name in FRAMEWORKS:
+            todo = [run for run in framework_runs if run.role == name]
+            todo = [run for run in todo if run.key not in records.keys]
+            for record in frameworks.carry_out(name, todo) if todo else ():
+                records.append(record)
+                progress.step(_told(record))
+    finally:
+        progress.close()
+
+
+def _in_processes(runs: Sequence[Run], folder: Path | None, jobs: int) -> Iterator[dict[str, Any]]:
+    if not runs:
+        return
+    from tuned_contrastive.benchmarks.accuracy import training
+
+    # A fork of a process with threads may hang; OpenMP reads its variable when torch is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_worker)
+    try:
+        futures = [pool.submit(training.carry_out, run, folder) for run in runs]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """One thread a worker; it ends with its parent, also where that one is killed."""
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _keep(record: dict[str, Any], records: Records, embeddings: Path) -> None:
+    if "projections" in record:
+        rows, labels = record.pop("projections"), record.pop("labels")
+        kept = dict(np.load(embeddings)) if embeddings.is_file() else {}
+        loss = record["run"]["loss"]
+        kept |= {loss: rows.astype(np.float16), "labels": labels.astype(np.uint8)}
+        np.savez_compressed(embeddings, **kept)
+    records.append(record)
+
+
+def _note_environment(records: Records, jobs: int) -> None:
+    found = {**environment(1), "processes": jobs}
+    known = [line["environment"] for line in records.lines if "environment" in line]
+    dated = {"date": None}
+    if not known or json.dumps(known[-1] | dated) != json.dumps(found | dated):
+        records.append({"environment": found})
+
+
+def _told(record: dict[str, Any]) -> str:
+    run = record["run"]
+    return f"{run['dataset']}, {run['loss']}, seed {run['seed']}, {run['role']}"

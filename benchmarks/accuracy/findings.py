@@ -1,0 +1,218 @@
+"""What the records say: accuracies by seed, comparisons with their intervals, curves of figures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tuned_contrastive.benchmarks.accuracy.plan import (
+    CROSS_ENTROPY,
+    FINAL,
+    SWEEP,
+    SWEPT,
+    TITLES,
+    UNTRAINED,
+    Plan,
+)
+from tuned_contrastive.benchmarks.accuracy.statistics import (
+    Interval,
+    mean_interval,
+    paired_interval,
+)
+
+Record = Mapping[str, Any]
+PARTS = {"linear": "linear probe", "neighbours": "5 nearest neighbours", "own": "own classifier"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference of two losses on one data set."""
+
+    first: str
+    second: str
+    dataset: str
+    difference: Interval
+    higher: int
+    """Seeds where the first is higher."""
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line with its band, or one row of points with their intervals, before it is drawn."""
+
+    figure: str
+    panel: str
+    name: str
+    x: tuple[Any, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `results/curves.json` holds it."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+
+class Findings:
+    """The records of one plan.
+
+    Raises
+    ------
+    ValueError
+        Where a run of the plan has no record.
+    """
+
+    def __init__(self, lines: Sequence[Record], plan: Plan) -> None:
+        self.plan = plan
+        self.environments = [line["environment"] for line in lines if "environment" in line]
+        found = {line["key"]: line for line in lines if "key" in line}
+        first = [*plan.first_runs(), *plan.framework_runs()]
+        missing = [run for run in first if run.key not in found]
+        wanted = first if missing else [*first, *plan.final_runs(list(found.values()))]
+        missing = [run for run in wanted if run.key not in found]
+        if missing:
+            raise ValueError(f"{len(missing)} runs have no record, the first is {missing[0].key}")
+        self.by_key = found
+        self.records: list[Record] = [found[run.key] for run in wanted]
+
+    def finals(self, setting: str, dataset: str, loss: str) -> list[Record]:
+        """Return the runs that count, in the order of seeds."""
+        return self._of(FINAL, setting, dataset, loss)
+
+    def frameworks(self, framework: str, loss: str) -> list[Record]:
+        """Return a framework's runs, in the order of seeds."""
+        return self._of(framework, "frameworks", "digits", loss)
+
+    def _of(self, role: str, setting: str, dataset: str, loss: str) -> list[Record]:
+        wanted = {"role": role, "setting": setting, "dataset": dataset, "loss": loss}
+        found = [each for each in self.records if wanted.items() <= each["run"].items()]
+        return sorted(found, key=lambda each: int(each["run"]["seed"]))
+
+    def losses(self, setting: str) -> list[str]:
+        """Return the losses that were compared, as they are listed everywhere."""
+        return list(dict.fromkeys(loss for s, _, loss, _ in self.plan.compared() if s == setting))
+
+    def datasets(self, setting: str) -> list[str]:
+        """Return the data sets of a setting."""
+        return list(dict.fromkeys(data for s, data, _, _ in self.plan.compared() if s == setting))
+
+    def compare(
+        self, setting: str, dataset: str, first: str, second: str, part: str = "linear"
+    ) -> Comparison:
+        """Return the difference of two losses on the test rows, paired by seed."""
+        pairs = [self.finals(setting, dataset, loss) for loss in (first, second)]
+        return _comparison(first, second, dataset, pairs, "test", part)
+
+    def compare_defaults(self, dataset: str, first: str, second: str) -> Comparison:
+        """Return the difference on the validation rows, both with their defaults."""
+        seeds = range(self.plan.scale.seeds)
+        pairs = [
+            [self.by_key[self.plan.tuning_runs("supervised", dataset, loss, seed)[0].key]
+             for seed in seeds]
+            for loss in (first, second)
+        ]  # fmt: skip
+        return _comparison(first, second, dataset, pairs, "validation", "linear")
+
+    def swept(self, loss: str, name: str) -> list[list[float]]:
+        """Return validation accuracies of a sweep: for each value, those of the seeds."""
+        seeds, values = range(self.plan.scale.sweep_seeds), self.plan.scale.sweeps[name]
+        runs = [[self.plan.swept(loss, name, value, seed) for seed in seeds] for value in values]
+        return [
+            accuracies([self.by_key[run.key] for run in of_value], "validation", "linear")
+            for of_value in runs
+        ]
+
+    def has_sweeps(self) -> bool:
+        """Return whether parameters were swept, for both losses."""
+        runs = self.plan.sweep_runs()
+        return {run.loss for run in runs} == set(SWEPT)
+
+    def sweep_ratio(self) -> float:
+        """Return validation rows over training rows of the sweeps."""
+        rows = next(each["rows"] for each in self.records if each["run"]["role"] == SWEEP)
+        return float(rows["validation"] / rows["train"])
+
+    def curves(self) -> list[Curve]:
+        """Return everything that the figures show, in percent."""
+        return [*self._accuracy_curves(), *self._sweep_curves()]
+
+    def _accuracy_curves(self) -> Iterable[Curve]:
+        parts = {"supervised": ("linear",), "self-supervised": ("linear", "neighbours")}
+        for setting, kinds in parts.items():
+            for kind in kinds:
+                for dataset in self.datasets(setting):
+                    names = self.losses(setting)
+                    values = [self.finals(setting, dataset, loss) for loss in names]
+                    means = [mean_interval(accuracies(each, "test", kind)) for each in values]
+                    panel = dataset if len(kinds) == 1 else f"{dataset}, {PARTS[kind]}"
+                    yield _curve(setting, panel, "", [TITLES[loss] for loss in names], means)
+
+    def _sweep_curves(self) -> Iterable[Curve]:
+        if self.has_sweeps():
+            for name, values in self.plan.scale.sweeps.items():
+                for loss in SWEPT:
+                    means = [mean_interval(each) for each in self.swept(loss, name)]
+                    yield _curve("sweeps", name, TITLES[loss], values, means)
+
+
+def accuracies(records: Sequence[Record], part: str, kind: str) -> list[float]:
+    """Return one accuracy of every record."""
+    return [float(each[part][kind]) for each in records]
+
+
+def rivals(loss: str, losses: Sequence[str]) -> list[str]:
+    """Return what a loss is compared with."""
+    return [each for each in losses if each not in (loss, UNTRAINED)]
+
+
+def spread_difference(findings: Findings, name: str) -> tuple[Interval, Interval, Interval]:
+    """Return how far accuracy moves over a sweep: TCL's, SupCon's, and their difference.
+
+    The spread is that of one seed, the best value less the worst one.
+    """
+    spreads = {}
+    for loss in SWEPT:
+        by_seed = zip(*findings.swept(loss, name), strict=True)
+        spreads[loss] = [max(values) - min(values) for values in by_seed]
+    tcl, supcon = spreads["tcl"], spreads["supcon"]
+    difference = paired_interval(tcl, supcon, findings.sweep_ratio())
+    return mean_interval(tcl), mean_interval(supcon), difference
+
+
+def own_classifier(records: Sequence[Record]) -> Interval | None:
+    """Return the accuracy of cross-entropy's own classifier on the test rows."""
+    if not records or records[0]["run"]["loss"] != CROSS_ENTROPY:
+        return None
+    return mean_interval(accuracies(records, "test", "own"))
+
+
+def _comparison(
+    first: str, second: str, dataset: str, pairs: Sequence[Sequence[Record]], part: str, kind: str
+) -> Comparison:
+    a, b = (accuracies(records, part, kind) for records in pairs)
+    rows = pairs[0][0]["rows"]
+    difference = paired_interval(a, b, rows[part] / rows["train"])
+    higher = sum(x > y for x, y in zip(a, b, strict=True))
+    return Comparison(first, second, dataset, difference, higher, len(a))
+
+
+def _curve(
+    figure: str, panel: str, name: str, x: Iterable[Any], means: Sequence[Interval]
+) -> Curve:
+    ends = [tuple(100 * getattr(each, end) for each in means) for end in ("mean", "low", "high")]
+    return Curve(figure, panel, name, tuple(x), *ends)
+
+
+def across_settings(findings: Findings) -> list[Comparison]:
+    """Return labels against views alone: the same loss, rows, seeds, encoder and probe."""
+    pairs = {"tcl": "tcl-2-views", "supcon": "simclr"}
+    found = []
+    for dataset in findings.datasets("self-supervised"):
+        for labelled, unlabelled in pairs.items():
+            settings = {"supervised": labelled, "self-supervised": unlabelled}
+            if dataset in findings.datasets("supervised") and all(
+                loss in findings.losses(setting) for setting, loss in settings.items()
+            ):
+                records = [findings.finals(s, dataset, loss) for s, loss in settings.items()]
+                found.append(_comparison(labelled, unlabelled, dataset, records, "test", "linear"))
+    return found

@@ -1,0 +1,160 @@
+"""Markdown tables of the findings, and what each comparison supports, in words."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tuned_contrastive.benchmarks.accuracy.data import ABOUT
+from tuned_contrastive.benchmarks.accuracy.findings import (
+    PARTS,
+    Comparison,
+    Findings,
+    accuracies,
+    own_classifier,
+    spread_difference,
+)
+from tuned_contrastive.benchmarks.accuracy.plan import (
+    CROSS_ENTROPY,
+    FRAMEWORKS,
+    SWEPT,
+    TITLES,
+)
+from tuned_contrastive.benchmarks.accuracy.statistics import Interval, mean_interval
+from tuned_contrastive.benchmarks.tables import table
+
+
+def percent(interval: Interval) -> str:
+    """Return a mean with its interval, in percent."""
+    return f"{100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def points(interval: Interval) -> str:
+    """Return a difference with its interval, in points of percent, with signs."""
+    return f"{100 * interval.mean:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+
+
+def verdict(compared: Comparison) -> str:
+    """Return what a comparison supports."""
+    difference = compared.difference
+    if not difference.excludes_zero:
+        return "no difference claimed"
+    better, worse = (compared.first, compared.second)[:: 1 if difference.low > 0 else -1]
+    return f"{TITLES[better]} above {TITLES[worse]}"
+
+
+def data_sets(findings: Findings) -> str:
+    """Return the table of the data sets: what they are, and their rows."""
+    rows = []
+    names = dict.fromkeys((*findings.datasets("supervised"), *findings.datasets("self-supervised")))
+    for name in names:
+        setting = "supervised" if name in findings.datasets("supervised") else "self-supervised"
+        losses = findings.losses(setting)
+        counts = findings.finals(setting, name, losses[0])[0]["rows"]
+        steps = max(record["steps"] for record in findings.finals(setting, name, losses[-1]))
+        sizes = [str(counts[part]) for part in ("train", "validation", "test")]
+        rows.append([name, ABOUT[name], *sizes, str(steps)])
+    return table(["data set", "", "training", "validation", "test", "steps"], rows)
+
+
+def accuracy(findings: Findings, setting: str, kind: str = "linear") -> str:
+    """Return accuracies on the test rows: data sets down, losses across, or the other way."""
+    losses, datasets = findings.losses(setting), findings.datasets(setting)
+    cells = {
+        (dataset, loss): percent(
+            mean_interval(accuracies(findings.finals(setting, dataset, loss), "test", kind))
+        )
+        for dataset in datasets
+        for loss in losses
+    }
+    if setting == "supervised":
+        head = ["data set", *(TITLES[loss] for loss in losses)]
+        rows = [[dataset, *(cells[dataset, loss] for loss in losses)] for dataset in datasets]
+        if CROSS_ENTROPY in losses:
+            head.append("cross-entropy, its own classifier")
+            for row in rows:
+                own = own_classifier(findings.finals(setting, row[0], CROSS_ENTROPY))
+                row.append(percent(own) if own else "")
+        return table(head, rows)
+    head = ["loss", *(f"{dataset}, {PARTS[kind]}" for dataset in datasets)]
+    return table(head, [[TITLES[loss], *(cells[d, loss] for d in datasets)] for loss in losses])
+
+
+def comparisons(found: Sequence[Comparison]) -> str:
+    """Return differences, paired by seed, and what they support."""
+    head = ["data set", "difference", "points (95 % interval)", "higher in", "supports"]
+    return table(
+        head,
+        [
+            [
+                each.dataset,
+                f"{TITLES[each.first]} less {TITLES[each.second]}",
+                points(each.difference),
+                f"{each.higher} of {each.seeds} seeds",
+                verdict(each),
+            ]
+            for each in found
+        ],
+    )
+
+
+def chosen(findings: Findings, setting: str, loss: str) -> str:
+    """Return the parameters that tuning chose for a loss, and in how many seeds."""
+    rows = []
+    names = ("learning_rate", "temperature", "k1", "k2")
+    for dataset in findings.datasets(setting):
+        given = [each["run"]["parameters"] for each in findings.finals(setting, dataset, loss)]
+        counts = Counter(tuple(each[name] for name in names) for each in given)
+        for values, count in counts.most_common(3):
+            rows.append([dataset, *(f"{value:g}" for value in values), str(count)])
+    head = ["data set", "learning rate", "T", "k1", "k2", "seeds"]
+    return table(head, rows)
+
+
+def sweeps(findings: Findings) -> str:
+    """Return the mean accuracy at every value of every sweep."""
+    rows = []
+    for name, values in findings.plan.scale.sweeps.items():
+        for loss in SWEPT:
+            means = [mean_interval(each).mean for each in findings.swept(loss, name)]
+            told = [f"{v:g}: {100 * m:.1f}" for v, m in zip(values, means, strict=True)]
+            if loss == "tcl" or name not in ("k1", "k2"):
+                rows.append([name.replace("_", " "), TITLES[loss], ", ".join(told)])
+    return table(["parameter", "loss", "value: mean validation accuracy, %"], rows)
+
+
+def spreads(findings: Findings) -> str:
+    """Return how far accuracy moves over each sweep, for both losses."""
+    rows = []
+    for name in findings.plan.scale.sweeps:
+        tcl, supcon, difference = spread_difference(findings, name)
+        own = name in ("k1", "k2")
+        told = [percent(tcl), "" if own else percent(supcon), "" if own else points(difference)]
+        rows.append([name.replace("_", " "), *told, "" if own else moves(difference)])
+    head = ["parameter", "TCL moves", "SupCon moves", "TCL less SupCon", "supports"]
+    return table(head, rows)
+
+
+def moves(difference: Interval) -> str:
+    """Return what the difference of two spreads supports."""
+    if not difference.excludes_zero:
+        return "no difference claimed"
+    return "TCL moves more" if difference.low > 0 else "TCL moves less"
+
+
+def frameworks(findings: Findings) -> str:
+    """Return the accuracies of the README's example in each framework."""
+    losses = framework_losses(findings)
+    rows = [
+        [name, *(percent(framework_interval(findings, name, loss)) for loss in losses)]
+        for name in FRAMEWORKS
+    ]
+    return table(["framework", *(TITLES[loss] for loss in losses)], rows)
+
+
+def framework_losses(findings: Findings) -> list[str]:
+    """Return the losses that ran in every framework."""
+    return list(dict.fromkeys(run.loss for run in findings.plan.framework_runs()))
+
+
+def framework_interval(findings: Findings, name: str, loss: str) -> Interval:
+    """Return the mean accuracy of one framework."""
+    return mean_interval(accuracies(findings.frameworks(name, loss), "test", "linear"))
