@@ -17,17 +17,8 @@ import numpy as np
 
 from tuned_contrastive.benchmarks.accuracy import frameworks
 from tuned_contrastive.benchmarks.accuracy.data import DATASETS, load
-from tuned_contrastive.benchmarks.accuracy.plan import (
-    FRAMEWORKS,
-    FULL,
-    QUICK,
-    SELF_SUPERVISED,
-    SETTINGS,
-    SUPERVISED,
-    UNTRAINED,
-    Plan,
-    Run,
-)
+from tuned_contrastive.benchmarks.accuracy.names import SELF_SUPERVISED, SUPERVISED, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, FULL, QUICK, SETTINGS, Plan, Run
 from tuned_contrastive.benchmarks.accuracy.records import Records
 from tuned_contrastive.benchmarks.environment import cores, environment
 from tuned_contrastive.benchmarks.processes import UsageError

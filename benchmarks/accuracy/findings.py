@@ -4,15 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuned_contrastive.benchmarks.accuracy.plan import (
-    CROSS_ENTROPY,
-    FINAL,
-    SWEEP,
-    SWEPT,
-    TITLES,
-    UNTRAINED,
-    Plan,
-)
+from tuned_contrastive.benchmarks.accuracy.data import judged_over_trained
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES
+from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, Plan
 from tuned_contrastive.benchmarks.accuracy.statistics import (
     Interval,
     mean_interval,
@@ -127,11 +121,6 @@ class Findings:
         runs = self.plan.sweep_runs()
         return {run.loss for run in runs} == set(SWEPT)
 
-    def sweep_ratio(self) -> float:
-        """Return validation rows over training rows of the sweeps."""
-        rows = next(each["rows"] for each in self.records if each["run"]["role"] == SWEEP)
-        return float(rows["validation"] / rows["train"])
-
     def curves(self) -> list[Curve]:
         """Return everything that the figures show, in percent."""
         return [*self._accuracy_curves(), *self._sweep_curves()]
@@ -160,11 +149,6 @@ def accuracies(records: Sequence[Record], part: str, kind: str) -> list[float]:
     return [float(each[part][kind]) for each in records]
 
 
-def rivals(loss: str, losses: Sequence[str]) -> list[str]:
-    """Return what a loss is compared with."""
-    return [each for each in losses if each not in (loss, UNTRAINED)]
-
-
 def spread_difference(findings: Findings, name: str) -> tuple[Interval, Interval, Interval]:
     """Return how far accuracy moves over a sweep: TCL's, SupCon's, and their difference.
 
@@ -175,7 +159,8 @@ def spread_difference(findings: Findings, name: str) -> tuple[Interval, Interval
         by_seed = zip(*findings.swept(loss, name), strict=True)
         spreads[loss] = [max(values) - min(values) for values in by_seed]
     tcl, supcon = spreads["tcl"], spreads["supcon"]
-    difference = paired_interval(tcl, supcon, findings.sweep_ratio())
+    ratio = judged_over_trained("digits", "validation", {})
+    difference = paired_interval(tcl, supcon, ratio)
     return mean_interval(tcl), mean_interval(supcon), difference
 
 
@@ -190,8 +175,8 @@ def _comparison(
     first: str, second: str, dataset: str, pairs: Sequence[Sequence[Record]], part: str, kind: str
 ) -> Comparison:
     a, b = (accuracies(records, part, kind) for records in pairs)
-    rows = pairs[0][0]["rows"]
-    difference = paired_interval(a, b, rows[part] / rows["train"])
+    ratio = judged_over_trained(dataset, part, pairs[0][0]["rows"])
+    difference = paired_interval(a, b, ratio)
     higher = sum(x > y for x, y in zip(a, b, strict=True))
     return Comparison(first, second, dataset, difference, higher, len(a))
 

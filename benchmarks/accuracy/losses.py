@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tuned_contrastive.backends.torch import SupConLoss, TCLLoss
-from tuned_contrastive.benchmarks.accuracy.plan import CROSS_ENTROPY, TITLES
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES
 
 
 def view_count(name: str) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from tuned_contrastive.benchmarks.accuracy import data, views
 from tuned_contrastive.benchmarks.accuracy.findings import Comparison, Findings
-from tuned_contrastive.benchmarks.accuracy.plan import SWEPT, TITLES, Plan
+from tuned_contrastive.benchmarks.accuracy.names import TITLES
+from tuned_contrastive.benchmarks.accuracy.plan import SWEPT, Plan
 from tuned_contrastive.benchmarks.accuracy.tables import points, verdict
 
 OPENING = """# The paper's claims about accuracy, checked
@@ -74,8 +75,9 @@ def how(plan: Plan) -> str:
   run once more, and that run alone sees the test rows. The labels of the validation rows choose in
   the self-supervised setting, too.
 - The interval of a mean is Student's over seeds. Seeds share rows, so a paired difference gets the
-  variance of Nadeau and Bengio (2003), which is larger. At 95 %, one interval in twenty misses what
-  it estimates: of as many comparisons as stand here, single ones may.
+  variance of Nadeau and Bengio (2003), (1/n + judging rows/training rows) times that of the
+  differences; the training rows are counted before any are left out. At 95 %, one interval in
+  twenty misses what it estimates: of as many comparisons as stand here, single ones may.
 """
 
 
@@ -90,7 +92,9 @@ has 13.6 positives for an anchor on average) and without (one positive). The pro
 both cases.
 
 {compared}
-{said} That the loss takes any number of positives is a matter of its definition, which the
+{said}
+
+That the loss takes any number of positives is a matter of its definition, which the
 conformance suite judges; this table shows what more positives, and the labels they carry, bring on
 this data. It does not separate the two.
 """
@@ -175,23 +179,28 @@ on the encoder's outputs; test rows, percent, mean over the same seeds (95 % int
 
 def summary(said: Sequence[str]) -> str:
     """Return the list of what is supported and what is not."""
-    return "\n## In short\n\n" + "".join(f"- {line}\n" for line in said)
+    return "## In short\n\n" + "".join(f"- {line}\n" for line in said)
 
 
-def counted(name: str, found: Sequence[Comparison]) -> str:
-    """Return which comparisons exclude 0, and how many do not."""
-    claimed = [each for each in found if each.difference.excludes_zero]
-    said = [f"{verdict(each)} on {each.dataset}, {points(each.difference)}" for each in claimed]
-    rest = len(found) - len(claimed)
-    told = "; ".join(said) or "none"
-    return f"{name}: of {len(found)} differences, {len(claimed)} exclude 0, {rest} do not. {told}."
+def sides(claim: str, found: Sequence[Comparison]) -> str:
+    """Return where which loss is above the other, and how many differences are not claimed."""
+    if not found:
+        return ""
+    claimed: dict[str, list[str]] = {}
+    for each in found:
+        if each.difference.excludes_zero:
+            told = f"{each.dataset}, {points(each.difference)} points"
+            claimed.setdefault(verdict(each), []).append(told)
+    said = [f"{what} on {'; '.join(where)}" for what, where in claimed.items()]
+    rest = sum(not each.difference.excludes_zero for each in found)
+    return f"{claim}. {'. '.join([*said, f'Not claimed: {rest} of {len(found)} differences'])}."
 
 
-def counted_moves(verdicts: Mapping[str, str]) -> str:
+def told_moves(verdicts: Mapping[str, str]) -> str:
     """Return over which parameters the accuracy of one loss moves more than the other's."""
-    names = " and ".join(TITLES[loss] for loss in SWEPT)
     told = "; ".join(f"{name.replace('_', ' ')}: {what}" for name, what in verdicts.items())
-    return f"Stability of {names}, validation rows: {told}."
+    names = " and ".join(TITLES[loss] for loss in SWEPT)
+    return f"Claim 5, how far accuracy of {names} moves with a parameter. {told}."
 
 
 def _said(compared: Comparison) -> str:

@@ -22,7 +22,8 @@ class Records:
     def append(self, line: Mapping[str, Any]) -> None:
         """Write a line and wait until the disk has it."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            kept = {name: value for name, value in line.items() if name != "key"}
+            file.write(json.dumps(kept) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.lines.append(dict(line))
@@ -35,7 +36,7 @@ class Records:
 
 
 def read(path: Path) -> list[Record]:
-    """Return all lines of a file; none where there is no file.
+    """Return all lines of a file, those of runs with their key; none where there is no file.
 
     Raises
     ------
@@ -52,6 +53,8 @@ def read(path: Path) -> list[Record]:
             raise ValueError(f"line {number} of {path} must be JSON: {error}") from error
         if not isinstance(line, dict):
             raise ValueError(f"line {number} of {path} must be a JSON object, got {text[:40]}")
+        if "run" in line:
+            line["key"] = json.dumps(line["run"], sort_keys=True)  # as `Run.key`
         found.append(line)
     return found
 

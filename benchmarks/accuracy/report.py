@@ -12,10 +12,10 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     Comparison,
     Findings,
     across_settings,
-    rivals,
     spread_difference,
 )
-from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, TITLES, Plan
+from tuned_contrastive.benchmarks.accuracy.names import TITLES, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
 
 Record = Mapping[str, Any]
 PAGE, CURVES = Path("RESULTS.md"), Path("results/curves.json")
@@ -37,6 +37,7 @@ def document(findings: Findings) -> str:
     parts = [
         page.OPENING,
         page.origin(findings),
+        _summary(findings),
         page.how(findings.plan),
         tables.data_sets(findings),
         page.CLAIMS_2_3,
@@ -48,28 +49,29 @@ def document(findings: Findings) -> str:
         parts.append(_self_supervised(findings))
     if "frameworks" in settings and tables.framework_losses(findings):
         parts.append(_frameworks(findings))
-    parts += [_summary(findings), page.LIMITS]
+    parts.append(page.LIMITS)
     return "\n".join(part for part in parts if part)
 
 
 def supervised_comparisons(findings: Findings) -> list[Comparison]:
     """Return TCL against each rival, data set by data set."""
-    return _against(findings, "supervised", ("tcl",), "linear")
+    return _against(findings, "supervised", "tcl", "linear")
 
 
 def self_supervised_comparisons(findings: Findings, kind: str) -> list[Comparison]:
-    """Return TCL with three views, then with two, against each rival."""
-    return _against(findings, "self-supervised", ("tcl-3-views", "tcl-2-views"), kind)
+    """Return TCL with three views against each rival, then with two."""
+    three = _against(findings, "self-supervised", "tcl-3-views", kind)
+    two = _against(findings, "self-supervised", "tcl-2-views", kind)
+    return [*three, *(each for each in two if each.second != "tcl-3-views")]
 
 
-def _against(findings: Findings, setting: str, ours: Sequence[str], kind: str) -> list[Comparison]:
+def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Comparison]:
     losses = findings.losses(setting)
     return [
-        findings.compare(setting, dataset, loss, rival, kind)
-        for loss in ours
-        if loss in losses
+        findings.compare(setting, dataset, ours, rival, kind)
         for dataset in findings.datasets(setting)
-        for rival in rivals(loss, losses)
+        for rival in losses
+        if ours in losses and rival != ours
     ]
 
 
@@ -82,10 +84,9 @@ def _many_positives(findings: Findings) -> str:
 def _supervised(findings: Findings) -> str:
     compared = supervised_comparisons(findings)
     defaults = [
-        findings.compare_defaults(dataset, "tcl", rival)
-        for dataset in findings.datasets("supervised")
-        for rival in rivals("tcl", findings.losses("supervised"))
-        if "tcl" in findings.losses("supervised")
+        findings.compare_defaults(each.dataset, each.first, each.second)
+        for each in compared
+        if each.second != UNTRAINED
     ]
     chosen = tables.chosen(findings, "supervised", "tcl") if compared else ""
     return page.claim_4(
@@ -103,12 +104,11 @@ def _stability(findings: Findings) -> str:
 
 
 def _self_supervised(findings: Findings) -> str:
+    kinds = ("linear", "neighbours")
+    compared = [self_supervised_comparisons(findings, kind) for kind in kinds]
     return page.claim_6(
-        *(tables.accuracy(findings, "self-supervised", kind) for kind in ("linear", "neighbours")),
-        *(
-            tables.comparisons(self_supervised_comparisons(findings, kind))
-            for kind in ("linear", "neighbours")
-        ),
+        *(tables.accuracy(findings, "self-supervised", kind) for kind in kinds),
+        *(tables.comparisons(found) for found in compared),
     )
 
 
@@ -124,17 +124,16 @@ def _frameworks(findings: Findings) -> str:
 
 
 def _summary(findings: Findings) -> str:
-    """Say of each comparison with an interval beside 0 what it supports, and count the others."""
-    groups: dict[str, list[Comparison]] = {}
+    """Say claim by claim what the comparisons support."""
+    said = [page.sides("Claim 1, labels against views", across_settings(findings))]
     if "supervised" in findings.plan.settings:
-        groups["Supervised, test rows"] = supervised_comparisons(findings)
-    if "self-supervised" in findings.plan.settings:
-        for kind in ("linear", "neighbours"):
-            name = f"Self-supervised, test rows, {PARTS[kind]}"
-            groups[name] = self_supervised_comparisons(findings, kind)
-    said = [page.counted(name, found) for name, found in groups.items() if found]
+        said.append(page.sides("Claim 4, TCL with labels", supervised_comparisons(findings)))
     if findings.has_sweeps():
         names = [name for name in findings.plan.scale.sweeps if name not in ("k1", "k2")]
         verdicts = {name: tables.moves(spread_difference(findings, name)[2]) for name in names}
-        said.append(page.counted_moves(verdicts))
-    return page.summary(said)
+        said.append(page.told_moves(verdicts))
+    if "self-supervised" in findings.plan.settings:
+        for kind in ("linear", "neighbours"):
+            found = self_supervised_comparisons(findings, kind)
+            said.append(page.sides(f"Claim 6, TCL without labels, {PARTS[kind]}", found))
+    return page.summary([each for each in said if each])

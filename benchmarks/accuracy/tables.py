@@ -12,12 +12,8 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     own_classifier,
     spread_difference,
 )
-from tuned_contrastive.benchmarks.accuracy.plan import (
-    CROSS_ENTROPY,
-    FRAMEWORKS,
-    SWEPT,
-    TITLES,
-)
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES
+from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, SWEPT
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval, mean_interval
 from tuned_contrastive.benchmarks.tables import table
 

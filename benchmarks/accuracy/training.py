@@ -12,13 +12,8 @@ from torch import Tensor, nn
 
 from tuned_contrastive.benchmarks.accuracy import losses, models
 from tuned_contrastive.benchmarks.accuracy.data import Part, Split, load
-from tuned_contrastive.benchmarks.accuracy.plan import (
-    CROSS_ENTROPY,
-    EMBEDDINGS,
-    FINAL,
-    UNTRAINED,
-    Run,
-)
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.plan import EMBEDDINGS, FINAL, Run
 from tuned_contrastive.benchmarks.accuracy.views import views
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
