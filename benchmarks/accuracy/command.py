@@ -25,7 +25,7 @@ from tuned_contrastive.benchmarks.processes import UsageError
 from tuned_contrastive.benchmarks.progress import Progress
 
 OUTPUT = Path(__file__).parent
-RUNS, EMBEDDINGS = Path("results/runs.jsonl"), Path("results/embeddings.npz")
+RUNS, EMBEDDINGS = Path("results/runs.jsonl"), Path("results/embeddings")
 
 
 def add_options(one: argparse.ArgumentParser) -> None:
@@ -144,10 +144,13 @@ def _end_with_parent() -> None:
 def _keep(record: dict[str, Any], records: Records, embeddings: Path) -> None:
     if "projections" in record:
         rows, labels = record.pop("projections"), record.pop("labels")
-        kept = dict(np.load(embeddings)) if embeddings.is_file() else {}
+        embeddings.mkdir(exist_ok=True)
         loss = record["run"]["loss"]
-        kept |= {loss: rows.astype(np.float16), "labels": labels.astype(np.uint8)}
-        np.savez_compressed(embeddings, **kept)
+        name = loss if loss == UNTRAINED else f"trained-with-{loss}"
+        file = embeddings / f"{name}.npz"  # as `response --embeddings` reads it
+        np.savez_compressed(
+            file, embeddings=rows.astype(np.float16), labels=labels.astype(np.uint8)
+        )
     records.append(record)
 
 

@@ -21,7 +21,8 @@ CLAIMS_2_3 = """
 
 Not a matter of accuracy: `python -m tuned_contrastive.benchmarks response` draws them. The
 embeddings of the validation rows of digits, seed 0, with the defaults of each loss and before
-training, are in [`results/embeddings.npz`](results/embeddings.npz).
+training, are in `results/embeddings`; what they do to their pairs is
+the last figure of [the page of responses](../results/response/README.md).
 """
 LIMITS = """
 ## What none of this can support

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tuned_contrastive.benchmarks import accuracy
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.response import captions, command, curves, figures
 from tuned_contrastive.benchmarks.response.batches import Setting, Spread, anchor_gradients
-from tuned_contrastive.benchmarks.response.hardness import hardness
+from tuned_contrastive.benchmarks.response.hardness import hardness, read
 from tuned_contrastive.reference import responses
 
 Document = dict[str, Any]
 FOLDER = command.RESULTS
 COMMITTED = command.load()
+TRAINED = Path(accuracy.__file__).parent / "results" / "embeddings"
 COMMAND = [sys.executable, "-m", "tuned_contrastive.benchmarks", "response", "--output"]
 SIX_DIGITS = 2e-5
 """Relative: two roundings to six digits, and the libraries' own exponentials."""
@@ -69,6 +71,16 @@ def test_committed_arrays_are_regenerated(name: str, drawn: tuple[Path, str]) ->
     (numbers, words), (kept_numbers, kept_words) = (
         parts(found[name]) for found in (command.load(drawn[0]), COMMITTED)
     )
+    assert words == kept_words
+    assert numbers == pytest.approx(kept_numbers, rel=SIX_DIGITS, abs=1e-12)
+
+
+def test_committed_measures_are_those_of_the_trained_encoders() -> None:
+    measured = {
+        file.stem: command.rounded(hardness(*read(file), batch_size=120))
+        for file in sorted(TRAINED.glob("*.npz"))
+    }
+    (numbers, words), (kept_numbers, kept_words) = map(parts, (measured, COMMITTED["hardness"]))
     assert words == kept_words
     assert numbers == pytest.approx(kept_numbers, rel=SIX_DIGITS, abs=1e-12)
 
