@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -86,22 +87,21 @@ def carry_out(
     """Append a record for every run of the plan that has none."""
     _note_environment(records, jobs)
     first, framework_runs = plan.first_runs(), plan.framework_runs()
-    missing = sum(each.key not in records.keys for each in (*first, *framework_runs))
+    missing = len(_missing([*first, *framework_runs], records))
     try:
-        finals = sum(each.key not in records.keys for each in plan.final_runs(records.runs()))
+        finals = len(_missing(plan.final_runs(records.runs()), records))
     except KeyError:  # not all is tuned
         finals = sum(loss != UNTRAINED for _, _, loss, _ in plan.compared())
     progress = Progress("accuracy", missing + finals)
     try:
-        for is_tuned in (False, True):
-            wanted = plan.final_runs(records.runs()) if is_tuned else first
-            todo = [each for each in wanted if each.key not in records.keys]
-            for record in _in_processes(todo, folder, jobs):
-                _keep(record, records, embeddings)
-                progress.step(_told(record))
+        with _workers(jobs) as pool:
+            for is_tuned in (False, True):
+                wanted = plan.final_runs(records.runs()) if is_tuned else first
+                for record in _in_processes(pool, _missing(wanted, records), folder):
+                    _keep(record, records, embeddings)
+                    progress.step(_told(record))
         for name in FRAMEWORKS:
-            todo = [run for run in framework_runs if run.role == name]
-            todo = [run for run in todo if run.key not in records.keys]
+            todo = _missing([run for run in framework_runs if run.role == name], records)
             for record in frameworks.carry_out(name, todo) if todo else ():
                 records.append(record)
                 progress.step(_told(record))
@@ -109,20 +109,32 @@ def carry_out(
         progress.close()
 
 
-def _in_processes(runs: Sequence[Run], folder: Path | None, jobs: int) -> Iterator[dict[str, Any]]:
-    if not runs:
-        return
-    from tuned_contrastive.benchmarks.accuracy import training
+def _missing(wanted: Sequence[Run], records: Records) -> list[Run]:
+    return [run for run in wanted if run.key not in records.keys]
 
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Lend processes, which start with the first run; what has not begun at the end is dropped."""
     # A fork of a process with threads may hang; OpenMP reads its variable when torch is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_worker)
     try:
-        futures = [pool.submit(training.carry_out, run, folder) for run in runs]
-        for future in as_completed(futures):
-            yield future.result()
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_processes(
+    pool: ProcessPoolExecutor, runs: Sequence[Run], folder: Path | None
+) -> Iterator[dict[str, Any]]:
+    if not runs:
+        return
+    from tuned_contrastive.benchmarks.accuracy import training
+
+    futures = [pool.submit(training.carry_out, run, folder) for run in runs]
+    for future in as_completed(futures):
+        yield future.result()
 
 
 def _begin_worker() -> None:

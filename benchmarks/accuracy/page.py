@@ -190,7 +190,8 @@ def sides(claim: str, found: Sequence[Comparison]) -> str:
     claimed: dict[str, list[str]] = {}
     for each in found:
         if each.difference.excludes_zero:
-            told = f"{each.dataset}, {points(each.difference)} points"
+            lead = each.difference if each.difference.low > 0 else each.difference.reversed
+            told = f"{each.dataset}, {points(lead)} points"
             claimed.setdefault(verdict(each), []).append(told)
     said = [f"{what} on {'; '.join(where)}" for what, where in claimed.items()]
     rest = sum(not each.difference.excludes_zero for each in found)

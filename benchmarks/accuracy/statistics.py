@@ -23,6 +23,11 @@ class Interval:
         """Whether a difference may be claimed."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def reversed(self) -> "Interval":
+        """Return the difference the other way round."""
+        return Interval(-self.mean, -self.high, -self.low)
+
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """Return the mean over seeds and Student's interval; infinite for one value."""
