@@ -6,9 +6,7 @@ import math
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -249,7 +247,7 @@ def test_simsiam_has_no_gradient_through_what_is_predicted() -> None:
 
 
 def test_an_unknown_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match="loss must be one of untrained, .*, got triplet"):
+    with pytest.raises(ValueError, match=r"loss must be one of untrained, .*, got triplet"):
         build("triplet", 2, {})
 
 
@@ -325,10 +323,10 @@ def test_training_that_diverges_counts_as_nothing() -> None:
 
 
 def test_training_beats_the_untrained_encoder() -> None:
-    shape = {"setting": "supervised", "dataset": "digits-few", "seed": 0, "role": TUNING}
     given = {**tuning.defaults("supcon"), "epochs": 1.0, "steps": 120.0}
-    trained = carry_out(Run(loss="supcon", parameters=tuple(given.items()), **shape), None)
-    bare = carry_out(Run(loss=UNTRAINED, parameters=(), **shape), None)
+    run = Run("supervised", "digits-few", "supcon", 0, TUNING, tuple(given.items()))
+    trained = carry_out(run, None)
+    bare = carry_out(replace(run, loss=UNTRAINED, parameters=()), None)
     assert trained["validation"]["linear"] > bare["validation"]["linear"] + 0.02
     assert trained["loss"][1] < trained["loss"][0]
 
@@ -375,7 +373,7 @@ def test_half_a_last_line_is_dropped(tmp_path: Path) -> None:
 def test_a_broken_line_within_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text(f"{line}\n{{}}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 1 of .* must be"):
+    with pytest.raises(ValueError, match=r"line 1 of .* must be"):
         Records(path)
 
 
@@ -426,7 +424,7 @@ def test_quick_writes_page_figures_and_embeddings(quick: Path) -> None:
     names = {path.name for path in (quick / "results").iterdir()}
     drawn = {f"{name}.{suffix}" for name in ("supervised", "self-supervised", "sweeps")
              for suffix in ("svg", "png")}  # fmt: skip
-    assert names == {"runs.jsonl", "curves.json", "embeddings.npz", *drawn}
+    assert names == {"runs.jsonl", "curves.json", "embeddings", *drawn}
     page = (quick / "RESULTS.md").read_text(encoding="utf-8")
     titles = [line for line in page.splitlines() if line.startswith("## ")]
     assert [title[:10] for title in titles if "laim" in title] == [
@@ -435,12 +433,15 @@ def test_quick_writes_page_figures_and_embeddings(quick: Path) -> None:
 
 
 def test_embeddings_are_those_of_validation_rows(quick: Path) -> None:
-    kept = np.load(quick / command.EMBEDDINGS)
-    np.testing.assert_array_equal(kept["labels"], load("digits", 0).validation.y)
-    assert {name: kept[name].shape for name in ("untrained", "supcon", "tcl")} == {
-        name: (360, 64) for name in ("untrained", "supcon", "tcl")
-    }
-    assert not np.array_equal(kept["supcon"], kept["untrained"])
+    files = sorted((quick / command.EMBEDDINGS).iterdir())
+    names = ["trained-with-supcon", "trained-with-tcl", "untrained"]
+    assert [file.stem for file in files] == names
+    kept = dict(zip(names, map(np.load, files), strict=True))
+    rows = {name: kept[name]["embeddings"] for name in names}
+    assert [rows[name].shape for name in names] == [(360, 64)] * 3
+    for name in names:
+        np.testing.assert_array_equal(kept[name]["labels"], load("digits", 0).validation.y)
+    assert not np.array_equal(rows["trained-with-supcon"], rows["untrained"])
 
 
 def test_the_same_command_again_runs_nothing(quick: Path) -> None:
@@ -484,10 +485,11 @@ def test_committed_curves_follow_from_their_records(committed: Findings) -> None
     content = json.loads((command.OUTPUT / report.CURVES).read_text(encoding="utf-8"))
     found = [curve.as_json() for curve in committed.curves()]
     assert [curve["x"] for curve in found] == [curve["x"] for curve in content]
-    numbers: Callable[[Any], list[Any]] = lambda curves: [
-        curve[end] for curve in curves for end in ("mean", "low", "high")
-    ]
-    assert sum(numbers(found), []) == pytest.approx(sum(numbers(content), []))
+    numbers, kept = (
+        [value for curve in curves for end in ("mean", "low", "high") for value in curve[end]]
+        for curves in (found, content)
+    )
+    assert numbers == pytest.approx(kept)
 
 
 def test_committed_figures_stand_beside_the_page(committed: Findings) -> None:
