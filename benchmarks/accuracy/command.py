@@ -85,13 +85,15 @@ def carry_out(
     plan: Plan, records: Records, folder: Path | None, embeddings: Path, jobs: int
 ) -> None:
     """Append a record for every run of the plan that has none."""
-    _note_environment(records, jobs)
     first, framework_runs = plan.first_runs(), plan.framework_runs()
     missing = len(_missing([*first, *framework_runs], records))
     try:
         finals = len(_missing(plan.final_runs(records.runs()), records))
     except KeyError:  # not all is tuned
         finals = sum(loss != UNTRAINED for _, _, loss, _ in plan.compared())
+    if not missing + finals:
+        return
+    _note_environment(records, jobs)
     progress = Progress("accuracy", missing + finals)
     try:
         with _workers(jobs) as pool:
