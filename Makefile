@@ -11,7 +11,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: conformance test mutants bench accuracy gpu vectors clean
+.PHONY: conformance test mutants mutation bench accuracy gpu vectors clean
 
 conformance: .venv/ready
 	$(BIN)/python -m tuned_contrastive.conformance all --json report.json --html report.html
@@ -28,6 +28,19 @@ test: .venv/ready .pkg/tuned_contrastive
 mutants: .venv/ready
 	$(BIN)/python -m tuned_contrastive.conformance --mutants
 	$(BIN)/python -m pytest -q -m exact conformance/selftest/test_mutants.py
+
+# Mutants that nobody chose (conformance/mutation.md), in the working tree, so one part after the other.
+mutation:
+	$(MAKE) mutation-reference
+	$(MAKE) mutation-torch
+
+mutation-%: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[mutation]"
+	$(BIN)/cosmic-ray baseline conformance/$@.toml
+	$(BIN)/cosmic-ray init --force conformance/$@.toml .venv/$@.sqlite
+	$(BIN)/cr-filter-operators .venv/$@.sqlite conformance/$@.toml
+	$(BIN)/cosmic-ray exec conformance/$@.toml .venv/$@.sqlite
+	$(BIN)/cr-report --show-diff --surviving-only .venv/$@.sqlite
 
 # Everything of the targets, on an idle machine; BENCH=--quick shows that it works.
 BENCH :=

@@ -154,8 +154,8 @@ def _gradients(
         dx = project(dz, pairs) if normalize else dz
         exp_T = terms.positive + (_times(1.0 if k2 is None else k2, terms.negative))
         mean = np.where(pairs.positives, pairs.s, 0.0).sum(axis=1) / pairs.positive_count
-        expected = (np.where(exp_T > 0, pairs.s, 0.0) * exp_T).sum(axis=1)
-        dT = (w * (mean - expected) * pairs.is_anchor).sum() / T / T  # GRD-6
+        expected = np.where(exp_T > 0, pairs.s * exp_T, 0.0).sum(axis=1)  # s_ii may be inf
+        dT = (w * (mean - expected)).sum() / T / T  # GRD-6
         dk1 = None if k1 is None else _weighted(w, terms.k1_term.sum(axis=1))  # GRD-7
         dk2 = None if k2 is None else _weighted(w, terms.negative.sum(axis=1))  # GRD-8
     shape = embeddings.shape

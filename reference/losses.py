@@ -177,10 +177,8 @@ def anchor_terms(pairs: Pairs, T: float, k1: float, k2: float) -> AnchorTerms:
 def _log_scale(k: float) -> float:
     """Return what k adds to an exponent's size: nothing where k itself cannot overflow a sum.
 
-    Leaving log k out keeps the exponents small, and so their rounding errors.
+    Leaving log k out keeps the exponents small, and so their rounding errors. log 0 is -inf.
     """
-    if k == 0:
-        return -np.inf
     return 0.0 if 1e-100 < k < 1e100 else float(np.log(k))
 
 

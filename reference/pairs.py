@@ -57,7 +57,7 @@ def unit_rows(x: Float64) -> tuple[Float64, Float64]:
         lengths = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
         norms = np.ldexp(lengths, exponents)
         is_zero = norms < contract.MIN_NORM
-        z = np.where(is_zero, 0.0, scaled / np.where(lengths == 0, 1.0, lengths))
+        z = np.where(is_zero, 0.0, scaled / lengths)
     return z, np.where(is_zero, np.inf, norms)[:, 0]
 
 

@@ -89,13 +89,12 @@ def responses(
     tcl = anchor_terms(pairs, T, k1, k2)
     with np.errstate(invalid="ignore"):
         ratio = tcl.k1_term.sum(axis=1) / tcl.positive.sum(axis=1)  # NaN where there is no positive
-    anchor = pairs.is_anchor[:, None]
     return Response(
         similarities=pairs.s,
         positives=pairs.positives,
         negatives=pairs.negatives,
-        supcon=np.where(anchor, similarity_gradients(pairs, supcon, T, 0.0, 1.0), 0.0),
-        tcl=np.where(anchor, similarity_gradients(pairs, tcl, T, k1, k2), 0.0),
+        supcon=similarity_gradients(pairs, supcon, T, 0.0, 1.0),
+        tcl=similarity_gradients(pairs, tcl, T, k1, k2),
         k1_share=k1 * tcl.k1_term.sum(axis=1),
         crossover=1.0 + k1 * ratio,
     )

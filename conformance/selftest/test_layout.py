@@ -225,6 +225,19 @@ def test_reference_has_the_spec_signature_of_tcl() -> None:
     assert given == [("temperature", 0.1), *weights, ("normalize", True), ("reduction", "mean")]
 
 
+@pytest.mark.parametrize("loss", ["supcon", "tcl"])
+def test_gradients_take_what_the_loss_takes(loss: str) -> None:
+    expected = signature(ROOT / "reference" / "losses.py", f"{loss}_loss")
+    found = signature(ROOT / "reference" / "gradients.py", f"{loss}_gradients")
+    assert found == [*expected, "upstream=None"]
+
+
+def test_responses_take_what_the_loss_takes() -> None:
+    expected = signature(ROOT / "reference" / "losses.py", "tcl_loss")
+    found = signature(ROOT / "reference" / "response.py", "responses")
+    assert [*found, "reduction='mean'"] == expected
+
+
 @pytest.mark.clause("INP-24")
 def test_no_parameter_has_a_reserved_name() -> None:
     taken = set(inspect.signature(reference.tcl_loss).parameters)

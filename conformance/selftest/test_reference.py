@@ -18,7 +18,9 @@ from tuned_contrastive.reference import (
 )
 from tuned_contrastive.reference.agreement import disagreement
 from tuned_contrastive.reference.cases import grid
-from tuned_contrastive.reference.pairs import Float64
+from tuned_contrastive.reference.gradients import anchor_weights
+from tuned_contrastive.reference.losses import anchor_terms
+from tuned_contrastive.reference.pairs import Float64, make_pairs
 
 TEMPERATURES = (0.005, 0.02, 0.1, 0.5, 10.0)
 K1 = (0.0, 1e-3, 1.0, 5000.0, 1e8)
@@ -149,11 +151,73 @@ def test_reference_returns_float64(dtype: str) -> None:
 
 
 @pytest.mark.clause("CNF-6")
-def test_gradients_are_frozen_and_without_k_for_supcon() -> None:
+def test_gradients_are_without_k_for_supcon() -> None:
     result = supcon_gradients(grid(3, 4, 2), [0, 0, 1, 1])
     assert (result.k1, result.k2) == (None, None)
+
+
+PAIRS = make_pairs(grid(3, 4, 2), [0, 0, 1, 2], normalize=True)
+"""Two rows of one class, and two that are no anchor."""
+
+
+@pytest.mark.clause("CNF-6")
+@pytest.mark.parametrize(
+    ("result", "field"),
+    [
+        (PAIRS, "s"),
+        (anchor_terms(PAIRS, 0.5, 3.0, 2.0), "losses"),
+        (tcl_gradients(grid(3, 4, 2), [0, 0, 1, 2]), "loss"),
+        (responses(grid(3, 4, 2), [0, 0, 1, 2]), "tcl"),
+    ],
+)
+def test_results_are_frozen(result: Any, field: str) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign"):
-        result.loss = 0.0  # type: ignore[misc]
+        setattr(result, field, 0.0)
+
+
+def test_a_row_that_is_no_anchor_has_no_terms() -> None:
+    terms = vars(anchor_terms(PAIRS, 0.5, 3.0, 2.0))
+    assert [name for name, value in terms.items() if value[2:].any()] == []
+
+
+def test_a_row_that_is_no_anchor_weighs_nothing() -> None:
+    weights = anchor_weights(PAIRS, (4,), "none", [2.0, 3.0, np.inf, 5.0])
+    np.testing.assert_array_equal(weights, [2.0, 3.0, 0.0, 0.0])
+
+
+def test_a_row_that_is_no_anchor_does_not_respond() -> None:
+    result = responses(grid(3, 4, 2), [0, 0, 1, 2], k1=3.0, k2=2.0)
+    np.testing.assert_array_equal(np.stack([result.supcon, result.tcl])[:, 2:], 0.0)
+
+
+@pytest.mark.clause("LAW-1")
+def test_without_k1_tcl_responds_like_supcon() -> None:
+    result = responses(grid(4, 6, 3), [0, 0, 0, 1, 1, 2], temperature=0.5, k1=0.0, k2=1.0)
+    np.testing.assert_array_equal(result.tcl, result.supcon)
+
+
+@pytest.mark.clause("NUM-19")
+@pytest.mark.parametrize("name", ["k1", "k2"])
+def test_a_weight_may_be_as_large_as_any_number(name: str) -> None:
+    x, labels = grid(500, 12, 3), (np.arange(12) > 1).astype(np.int64)
+    given = {"temperature": 0.5, "k1": 3.0, "k2": 1.0, name: 3 * 2.0**1022}
+    _, _, share = disagreement("tcl", x, labels, upstream=2.0, **given)
+    assert share <= 1
+
+
+@pytest.mark.clause("NUM-10")
+def test_an_infinite_product_of_a_row_with_itself_changes_nothing() -> None:
+    x, labels = np.eye(4), [0, 0, 1, 1]
+    given: dict[str, Any] = {"temperature": 0.5, "normalize": False}
+    ordinary = tcl_gradients(x, labels, **given)
+    long = tcl_gradients(x * [[1e200], [1.0], [1.0], [1.0]], labels, **given)
+    assert (long.loss, long.temperature) == (ordinary.loss, ordinary.temperature)
+
+
+@pytest.mark.clause("INP-16")
+def test_the_range_of_a_scalar_array_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"temperature must be finite and > 0, got -1\.0"):
+        tcl_loss(grid(3, 4, 2), [0, 0, 1, 1], temperature=np.array(-1.0))
 
 
 @pytest.mark.parametrize("upstream", [[1.0, 2.0], [[1.0]]])
