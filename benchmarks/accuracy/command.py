@@ -26,6 +26,8 @@ from tuned_contrastive.benchmarks.processes import UsageError
 from tuned_contrastive.benchmarks.progress import Progress
 
 OUTPUT = Path(__file__).parent
+"""Where the page of the whole stands, which nothing less may replace."""
+PART = Path("accuracy-results")
 RUNS, EMBEDDINGS = Path("results/runs.jsonl"), Path("results/embeddings")
 
 
@@ -39,7 +41,8 @@ def add_options(one: argparse.ArgumentParser) -> None:
     add("--seeds", type=int, metavar="N", help=f"({FULL.seeds})")
     add("--quick", action="store_true", help="short trainings, few of them: does it work")
     add("--data", metavar="DIR", help="where the files of CIFAR and Fashion-MNIST are")
-    add("--output", metavar="DIR", default=str(OUTPUT), help="of the page and results/")
+    add("--output", metavar="DIR",
+        help=f"of the page and results/ ({PART}; the whole: beside the code)")  # fmt: skip
     add("--jobs", type=int, metavar="N", default=min(2, cores()), help="processes (2)")
     one.set_defaults(run=run)
 
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from tuned_contrastive.benchmarks.accuracy import report
 
     plan, folder = asked(options)
-    output = Path(options.output)
+    output = destination(plan, options.output)
     try:
         records = Records(output / RUNS)
     except ValueError as error:
@@ -79,6 +82,13 @@ def asked(options: argparse.Namespace) -> tuple[Plan, Path | None]:
         except (FileNotFoundError, ValueError) as error:
             raise UsageError(str(error)) from error
     return Plan(scale, datasets, tuple(options.setting), tuple(options.losses)), folder
+
+
+def destination(plan: Plan, output: str | None) -> Path:
+    """Return the folder of the page."""
+    if output is not None:
+        return Path(output)
+    return OUTPUT if plan == Plan(FULL, FULL.datasets) else PART
 
 
 def carry_out(

@@ -397,6 +397,14 @@ def test_wrong_usage_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_only_the_whole_goes_where_the_page_is() -> None:
+    whole = Plan(FULL, FULL.datasets)
+    assert command.destination(whole, None) == command.OUTPUT
+    assert command.destination(replace(whole, settings=("frameworks",)), None) == command.PART
+    assert command.destination(PLAN, None) == command.PART
+    assert command.destination(PLAN, "there") == Path("there")
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where the command, in its quick form and with everything, has written."""
