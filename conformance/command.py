@@ -197,19 +197,22 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report
     words += ["--acknowledge"] if options.acknowledge else []
     for name in ("clause", "test", "vector"):
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
+    stopped = False
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = process.communicate()[0]
         except KeyboardInterrupt:  # which it got, too: it writes what it has judged
+            stopped = True
             said = process.communicate()[0]
     say(said)
     is_narrowed = options.clause or options.test or options.vector
     if not file.is_file() and process.returncode == 2 and is_narrowed:
         return report.entry_of(Result(target, (), (), partial=True))  # nothing applies to it
     if not file.is_file():
-        reason = f"its process ended with status {process.returncode} and no result"
+        ended = f"its process ended with status {process.returncode} and no result"
+        reason = STOPPED if stopped else ended
         errors = tuple(ClauseResult(name, "error", reason=reason) for name in load_clauses())
-        return report.entry_of(Result(target, errors, ()))
+        return report.entry_of(Result(target, errors, (), partial=stopped))
     found: list[report.Entry] = json.loads(file.read_text(encoding="utf-8"))["results"]
     return found[0]
 

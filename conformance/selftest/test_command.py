@@ -5,11 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from tuned_contrastive.conformance import targets
+from tuned_contrastive.conformance import command, targets
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.known import Deviation
@@ -264,3 +266,37 @@ def test_seed_changes_the_examples_and_is_told(
     arguments = [f"{tmp_path / 'seeded.py'}:subject", "--clause", "LAW-11", "--seed", "7"]
     assert main(arguments) == 1
     assert "--seed 7 --test 'test_orthonormal_rows[supcon-float64]'" in capsys.readouterr().out
+
+
+class InterruptedAtOnce:
+    """A process that is interrupted before it has written anything."""
+
+    returncode = -2
+
+    def __init__(self, *words: Any, **given: Any) -> None:
+        self.asked = 0
+
+    def __enter__(self) -> "InterruptedAtOnce":
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        pass
+
+    def communicate(self) -> tuple[str, None]:
+        """Raise what the parent gets, too; then the process has ended."""
+        self.asked += 1
+        if self.asked == 1:
+            raise KeyboardInterrupt
+        return "", None
+
+
+def test_all_stops_at_an_interrupt_before_the_first_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "numpy"))
+    module = SimpleNamespace(Popen=InterruptedAtOnce, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(command, "subprocess", module)
+    file = tmp_path / "report.json"
+    assert main(["all", "--json", str(file)]) == 130
+    (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert entry["partial"]
