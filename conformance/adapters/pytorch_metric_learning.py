@@ -11,9 +11,6 @@ from tuned_contrastive.conformance.adapters.tensors import outcome
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import Capabilities, Case, Float64, Outcome
 
-Call = tuple[Tensor, Tensor, Tensor]
-"""Rows and labels as they are after the call, and the loss."""
-
 
 class PytorchMetricLearning:
     """`SupConLoss` with its own reducers and distances; labels are required, rows are (N, D)."""
@@ -42,7 +39,8 @@ class PytorchMetricLearning:
         (gradient,) = torch.autograd.grad(loss, [rows], torch.tensor(upstream, dtype=loss.dtype))
         return outcome(case, rows, labels, loss, gradient)
 
-    def _call(self, case: Case) -> Call:
+    def _call(self, case: Case) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows and the labels as they are after the call, and the loss."""
         rows = torch.tensor(case.embeddings, dtype=getattr(torch, case.dtype), requires_grad=True)
         given = {**DEFAULTS, **case.parameters}
         module = _module(
