@@ -5,7 +5,6 @@ Losses and gradient are those of `tiles`; what differentiates the gradient again
 mode, is that of `dense`. A custom_vjp would have no forward mode.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -52,9 +51,7 @@ def anchor_losses(
     """
     shifts: tuple[bool, ...] = (False, True)
     if normalize and not any(isinstance(value, Array) for value in (T, k1, k2)):
-        large = max(1, 1 / float(T)) > tiles.LARGEST_EXPONENT[z.dtype.name]
-        factors = [abs(math.log(float(k))) for k in (k1, k2) if k > 0]
-        shifts = (large or max(factors, default=0.0) > tiles.LARGEST_LOG_WEIGHT,)
+        shifts = (not dense.fits(z.dtype, T, k1, k2),)
     size = min(block_size or BLOCK_SIZE.get(jax.default_backend(), 4096), len(z))
     apart = isinstance(k2, Array) or k2 != 1
     low = isinstance(k1, Array) or k1 != 0
@@ -93,7 +90,7 @@ def _dense(given: Sequence[Array], fixed: Sequence[Array], order: Order, plan: P
     second = (inputs.factor2, inputs.offset2)
     s = dense.similarities(inputs.z, plan.precision)
     classes = order.first[order.inverse]
-    losses: Array = dense.losses(s, classes, inputs.T, first, second)[0]
+    losses: Array = dense.losses(s, classes, inputs.T, first, second, True)[0]
     return losses
 
 

@@ -17,19 +17,45 @@ from jax.lax import stop_gradient
 
 Weight = tuple[Array | None, Array | float]
 
+LARGEST_EXPONENT = {"float32": 40.0, "float64": 400.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
+LARGEST_LOG_WEIGHT = 18.0
+"""Of k1 and k2, for the same."""
+
 
 def anchor_losses(
-    z: Array, labels: Array, T: Array | float, k1: Array | float, k2: Array | float, precision: Any
+    z: Array,
+    labels: Array,
+    T: Array | float,
+    k1: Array | float,
+    k2: Array | float,
+    normalize: bool,
+    precision: Any,
 ) -> tuple[Array, Array]:
     """Return l_i, 0 where P(i) is empty, and whether P(i) has a member, both of shape (N,).
 
-    `z` (N, D) is compared as it is; `labels` (N,) is integer or boolean; T, k1 and k2 are Python
-    numbers or scalars; `precision` is that of the products. A number of 0 drops its term (TCL-5).
+    `z` (N, D) is compared as it is, `normalize` tells that every row has norm 1 or 0; `labels` (N,)
+    is integer or boolean; T, k1 and k2 are Python numbers or scalars; `precision` is that of the
+    products. A number of 0 drops its term (TCL-5).
     """
+    shift = not (normalize and fits(z.dtype, T, k1, k2))
     first = weight(k1, z.dtype) if isinstance(k1, Array) or k1 != 0 else None
     s, T = similarities(z, precision), temperature(T, z.dtype)
-    found: tuple[Array, Array] = losses(s, labels, T, first, weight(k2, z.dtype))
+    found: tuple[Array, Array] = losses(s, labels, T, first, weight(k2, z.dtype), shift)
     return found
+
+
+def fits(dtype: Any, T: Array | float, k1: Array | float, k2: Array | float) -> bool:
+    """Return whether sums of exp(s/T) and exp(-s), and their inverses, fit the dtype as they are.
+
+    Of rows of norm 1, and numbers: an array would have to be waited for.
+    """
+    if isinstance(T, Array) or isinstance(k1, Array) or isinstance(k2, Array):
+        return False
+    weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
+    small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
+    return small and max(1, 1 / T) <= LARGEST_EXPONENT[dtype.name]
 
 
 def temperature(T: Array | float, dtype: Any) -> Array:
@@ -59,9 +85,14 @@ def similarities(z: Array, precision: Any) -> Array:
     return jnp.matmul(z, z.T, precision=precision)
 
 
-@jax.jit
-def losses(s: Array, labels: Array, T: Array, k1: Weight | None, k2: Weight) -> tuple[Array, Array]:
-    """Return what `anchor_losses` does, from similarities and weights."""
+@partial(jax.jit, static_argnames="shift")
+def losses(
+    s: Array, labels: Array, T: Array, k1: Weight | None, k2: Weight, shift: bool
+) -> tuple[Array, Array]:
+    """Return what `anchor_losses` does, from similarities and weights.
+
+    `shift` tells whether a maximum is taken off before exponentials are.
+    """
     itself = jnp.eye(len(s), dtype=bool)
     positives = (labels[:, None] == labels[None, :]) & ~itself  # (N, N)
     sizes = positives.sum(1)  # |P(i)|, (N,)
@@ -73,7 +104,7 @@ def losses(s: Array, labels: Array, T: Array, k1: Weight | None, k2: Weight) -> 
     if k1 is not None:
         factor, offset = k1
         groups.append((jnp.where(positives, offset - s, -math.inf), factor))
-    maximum = _row_maximum(groups)  # (N,)
+    maximum = _row_maximum(groups) if shift else jnp.zeros_like(s[0])  # (N,)
     total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
 
     # Divided before the sum, which would overflow where the mean does not.

@@ -200,7 +200,7 @@ def _loss(
             z, classes, T, k1, k2, normalize, block_size, precision
         )
     else:
-        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, precision)
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize, precision)
     loss: Array = _reduced(losses, anchors, _poison(stop_gradient(rows)), reduction)
     return loss.reshape(array.shape[:-1]) if reduction == "none" else loss
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tuned_contrastive.backends.jax import dense
 from tuned_contrastive.backends.jax.rows import (
     Blocks,
     Order,
@@ -25,12 +26,6 @@ from tuned_contrastive.backends.jax.rows import (
     sides,
     zero,
 )
-
-LARGEST_EXPONENT = {"float32": 40.0, "float64": 400.0}
-"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
-
-LARGEST_LOG_WEIGHT = 18.0
-"""Of k1 and k2, for the same."""
 
 
 class Plan(NamedTuple):
@@ -129,11 +124,11 @@ def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:
     if len(plan.shifts) == 1:
         return [number]
     bound = jnp.ones((), inputs.z.dtype) if plan.unit else jnp.square(inputs.z).sum(1).max()
-    limit = LARGEST_EXPONENT[inputs.z.dtype.name]
+    limit = dense.LARGEST_EXPONENT[inputs.z.dtype.name]
     # Written so that NaN is shifted. A loop of no turns: XLA runs a branch of lax.cond on one core.
     fits = bound * jnp.maximum(1, 1 / inputs.T.astype(bound.dtype)) <= limit
     for weight in _log_weights(inputs):
-        fits &= (jnp.abs(weight) <= LARGEST_LOG_WEIGHT) | (weight == -jnp.inf)
+        fits &= (jnp.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | (weight == -jnp.inf)
     return [
         jnp.where(fits, 0, number) if shift else jnp.where(fits, number, 0) for shift in plan.shifts
     ]

@@ -25,10 +25,6 @@ BLOCK_SIZE = 512
 """Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024
 (graph), 161, 169 and 186 by XLA; the larger tile holds four times as much."""
 
-_LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 400.0}
-_LARGEST_LOG_WEIGHT = 18.0  # of k1 and k2
-"""Up to here sums of exponentials, and quotients of them, are normal numbers of the dtype."""
-
 Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
 
@@ -55,13 +51,10 @@ def anchor_losses(
     scalars = (T, k1, k2)
     tensors = [value for value in scalars if isinstance(value, Tensor)]
     if _vectorized() or _forward_mode([z, *tensors]):
-        return dense.anchor_losses(z, labels, T, k1, k2)
+        return dense.anchor_losses(z, labels, T, k1, k2, normalize)
     low = isinstance(k1, Tensor) or k1 != 0
     split = low or isinstance(k2, Tensor) or k2 != 1
-    plain = None
-    if normalize and not tensors:
-        plain = max(1, 1 / T) <= _LARGEST_EXPONENT[z.dtype]
-        plain &= all(abs(math.log(k)) <= _LARGEST_LOG_WEIGHT for k in (k1, k2) if k > 0)
+    plain = dense.fits(z.dtype, T, k1, k2) if normalize and not tensors else None
     kept = (split, low, isinstance(T, Tensor))
     form = Form(*kept, plain, normalize, block_size or BLOCK_SIZE, not block_size)
     order = Order(*_run(_sorted, None, labels))
@@ -161,7 +154,7 @@ def _dense_gradients(
     w, z, *tensors = inputs
     rest = iter(tensors)
     T, k1, k2 = (next(rest) if value is None else value for value in numbers)
-    losses, _ = dense.anchor_losses(z, labels, T, k1, k2)
+    losses, _ = dense.anchor_losses(z, labels, T, k1, k2, False)
     zero = tf.UnconnectedGradients.ZERO
     found: list[Tensor] = tf.gradients(losses, (z, *tensors), w, unconnected_gradients=zero)
     return found
@@ -263,7 +256,7 @@ def _plain_or_not(
         return plain() if form.plain else shifted()
     (T, *log_weights), one = given, tf.constant(1, z.dtype)
     longest = one if form.bounded else tf.reduce_max(tf.reduce_sum(z * z, 1))
-    fits = longest * tf.maximum(1 / T, one) <= _LARGEST_EXPONENT[z.dtype]
+    fits = longest * tf.maximum(1 / T, one) <= dense.LARGEST_EXPONENT[z.dtype]
     for weight in log_weights:
-        fits &= (tf.abs(weight) <= _LARGEST_LOG_WEIGHT) | tf.equal(weight, -math.inf)
+        fits &= (tf.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | tf.equal(weight, -math.inf)
     return tf.cond(fits, plain, shifted)

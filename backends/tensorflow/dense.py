@@ -10,14 +10,26 @@ import math
 import tensorflow as tf
 from tensorflow import Tensor
 
+LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 400.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
+LARGEST_LOG_WEIGHT = 18.0
+"""Of k1 and k2, for the same."""
+
 
 def anchor_losses(
-    z: Tensor, labels: Tensor, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
+    z: Tensor,
+    labels: Tensor,
+    T: Tensor | float,
+    k1: Tensor | float,
+    k2: Tensor | float,
+    normalize: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return l_i, 0 where P(i) is empty, and whether P(i) has a member, both of shape (N,).
 
-    `z` (N, D) is compared as it is; `labels` (N,) is int64; T, k1 and k2 are Python numbers or
-    scalar tensors. A number of 0 drops its term (TCL-5).
+    `z` (N, D) is compared as it is, `normalize` tells that every row has norm 1 or 0; `labels` (N,)
+    is int64; T, k1 and k2 are Python numbers or scalar tensors. A number of 0 drops its term
+    (TCL-5).
     """
     # tf.where takes no Python number beside float64 in a graph
     zero, one, nothing = (tf.constant(value, z.dtype) for value in (0, 1, -math.inf))
@@ -27,6 +39,13 @@ def anchor_losses(
     s = tf.matmul(z, z, transpose_b=True)  # (N, N)
     # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
     t = tf.where(itself, nothing, _over_temperature(s, itself, T))
+    anchors = sizes > 0
+    sizes = tf.maximum(sizes, one)
+    if normalize and fits(z.dtype, T, k1, k2):
+        D = _plain_sum(s, t, positives, k1, k2)
+        mean = tf.reduce_sum(tf.where(positives, t, zero), 1) / sizes
+        losses = tf.math.log(tf.where(anchors, D, one)) - mean
+        return tf.where(anchors, losses, zero), anchors
 
     groups = [_temperature_terms(t, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
@@ -36,10 +55,21 @@ def anchor_losses(
     total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
 
     # Divided before the sum, which would overflow where the mean does not.
-    mean = tf.reduce_sum(tf.where(positives, t / tf.maximum(sizes, one)[:, None], zero), 1)
-    anchors = sizes > 0
+    mean = tf.reduce_sum(tf.where(positives, t / sizes[:, None], zero), 1)
     losses = tf.math.log(tf.where(anchors, total, one)) + (maximum - mean)
     return tf.where(anchors, losses, zero), anchors
+
+
+def fits(dtype: tf.DType, T: Tensor | float, k1: Tensor | float, k2: Tensor | float) -> bool:
+    """Return whether sums of exp(s/T) and exp(-s), and their inverses, fit the dtype as they are.
+
+    Of rows of norm 1, and numbers: a tensor would have to be waited for.
+    """
+    if isinstance(T, Tensor) or isinstance(k1, Tensor) or isinstance(k2, Tensor):
+        return False
+    weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
+    small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
+    return small and max(1, 1 / T) <= LARGEST_EXPONENT[dtype]
 
 
 def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
@@ -52,6 +82,19 @@ def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
     s = tf.where(itself, tf.constant(0, s.dtype), s)  # which is a factor of that gradient
     fixed = tf.stop_gradient(T)
     return s / tf.cast(fixed, s.dtype) * tf.cast(fixed / T, s.dtype)
+
+
+def _plain_sum(
+    s: Tensor, t: Tensor, positives: Tensor, k1: Tensor | float, k2: Tensor | float
+) -> Tensor:
+    """Return D_i, (N,), without a maximum."""
+    terms = tf.exp(t)
+    if k2 != 1:
+        terms = tf.where(positives, terms, k2 * terms)
+    if k1 == 0:
+        return tf.reduce_sum(terms, 1)
+    low = tf.where(positives, tf.exp(-s), tf.constant(0, s.dtype))
+    return tf.reduce_sum(terms, 1) + k1 * tf.reduce_sum(low, 1)
 
 
 def _temperature_terms(

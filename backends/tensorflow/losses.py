@@ -181,7 +181,7 @@ def weighted_loss(
     z = _unit_rows(rows) if normalize else rows
     N = rows.shape[0]  # not known, it may be large
     if block_size == 0 or (block_size is None and N is not None and N < blockwise.THRESHOLD):
-        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
     else:
         block = operator.index(block_size or 0)
         losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block)

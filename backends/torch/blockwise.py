@@ -44,7 +44,7 @@ def anchor_losses(
     `normalize` tells that every row has norm 1 or 0.
     """
     if torch.compiler.is_compiling() and _is_transformed():
-        return dense.anchor_losses(z, labels, T, k1, k2)
+        return dense.anchor_losses(z, labels, T, k1, k2, normalize)
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = int(block_size or BLOCK_SIZE.get(z.device.type, 4096))
@@ -176,7 +176,7 @@ class _Dense:
         T, k1, k2 = (
             n if t is None else t for t, n in zip(self.spread(scalars), self._numbers, strict=True)
         )
-        return dense.anchor_losses(z, self._labels, T, k1, k2)[0]
+        return dense.anchor_losses(z, self._labels, T, k1, k2, False)[0]
 
     def gradients(self, upstream: Tensor, *variables: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients in z and, as `_gradients` does, in T, k1 and k2 together, (3,)."""

@@ -10,14 +10,26 @@ import math
 import torch
 from torch import Tensor
 
+LARGEST_EXPONENT = {torch.float32: 40.0, torch.float64: 320.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
+LARGEST_LOG_WEIGHT = 18.0
+"""Of k1 and k2, for the same."""
+
 
 def anchor_losses(
-    z: Tensor, labels: Tensor, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
+    z: Tensor,
+    labels: Tensor,
+    T: Tensor | float,
+    k1: Tensor | float,
+    k2: Tensor | float,
+    normalize: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return l_i, 0 where P(i) is empty, and whether P(i) has a member, both of shape (N,).
 
-    `z` (N, D) is compared as it is; `labels` (N,) is int64; T, k1 and k2 are Python numbers or
-    scalars on z's device. A number of 0 drops its term (TCL-5).
+    `z` (N, D) is compared as it is, `normalize` tells that every row has norm 1 or 0; `labels` (N,)
+    is int64; T, k1 and k2 are Python numbers or scalars on z's device. A number of 0 drops its term
+    (TCL-5).
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
     sizes = positives.sum(1)  # |P(i)|, (N,)
@@ -26,6 +38,12 @@ def anchor_losses(
         # Its own product may overflow where all others do not (NUM-10), and be part of dL/dT.
         s = _with_itself(s, 0)
     t = _with_itself(_over_temperature(s, T), -math.inf)
+    anchors = sizes > 0
+    sizes = sizes.clamp(min=1)
+    if normalize and fits(z.dtype, T, k1, k2):
+        D = _plain_sum(s, t, positives, k1, k2)
+        mean = torch.where(positives, t, 0).sum(1) / sizes
+        return torch.where(anchors, torch.where(anchors, D, 1).log() - mean, 0), anchors
 
     groups = [_temperature_terms(t, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
@@ -35,10 +53,21 @@ def anchor_losses(
     total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
 
     # Divided before the sum, which would overflow where the mean does not.
-    mean = torch.where(positives, t / sizes.clamp(min=1)[:, None], 0).sum(1)
-    anchors = sizes > 0
+    mean = torch.where(positives, t / sizes[:, None], 0).sum(1)
     losses = torch.where(anchors, total, 1).log() + (maximum - mean)
     return torch.where(anchors, losses, 0), anchors
+
+
+def fits(dtype: torch.dtype, T: Tensor | float, k1: Tensor | float, k2: Tensor | float) -> bool:
+    """Return whether sums of exp(s/T) and exp(-s), and their inverses, fit the dtype as they are.
+
+    Of rows of norm 1, and numbers: a tensor would have to be waited for.
+    """
+    if isinstance(T, Tensor) or isinstance(k1, Tensor) or isinstance(k2, Tensor):
+        return False
+    weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
+    small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
+    return small and max(1, 1 / T) <= LARGEST_EXPONENT[dtype]
 
 
 def _with_itself(pairs: Tensor, value: float) -> Tensor:
@@ -59,6 +88,18 @@ def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
         return s / T
     fixed = T.detach()
     return s / fixed * (fixed / T)
+
+
+def _plain_sum(
+    s: Tensor, t: Tensor, positives: Tensor, k1: Tensor | float, k2: Tensor | float
+) -> Tensor:
+    """Return D_i, (N,), without a maximum; masked at the end, since exp(-inf) takes long."""
+    terms = t.exp()
+    if k2 != 1:
+        terms = torch.where(positives, terms, k2 * terms)
+    if k1 == 0:
+        return terms.sum(1)
+    return terms.sum(1) + k1 * torch.where(positives, s.neg().exp(), 0).sum(1)
 
 
 def _temperature_terms(

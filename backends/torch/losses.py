@@ -4,6 +4,7 @@ The arguments are described to `spec.contract`, which decides what is refused; t
 is in `dense` for few rows, in `blockwise` for many.
 """
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,6 +19,12 @@ from tuned_contrastive.spec import contract
 _MIN_NORM = {
     torch.float32: float(np.nextafter(np.float32(contract.MIN_NORM), np.float32(1))),
     torch.float64: contract.MIN_NORM,
+}
+
+# An integer dtype as wide, and its bits that are the exponent's.
+_EXPONENT = {
+    torch.float32: (torch.int32, 0x7F80_0000),
+    torch.float64: (torch.int64, 0x7FF0_0000_0000_0000),
 }
 
 
@@ -155,7 +162,7 @@ def _loss(
         unit_rows: Any = _unit_rows if torch.compiler.is_compiling() else _UnitRows.apply
         z = unit_rows(rows)[0] if normalize else rows
         if block_size == 0 or (block_size is None and len(z) < blockwise.THRESHOLD):
-            losses, anchors = dense.anchor_losses(z, classes, T, k1, k2)
+            losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
         else:
             losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
         # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
@@ -227,8 +234,9 @@ def _unit_rows(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Each row is first divided by a power of two near its largest entry, so that no square
     overflows or vanishes (NUM-7). z does not depend on that number, nor do its derivatives.
     """
-    largest = x.detach().abs().amax(1, keepdim=True)  # (N, 1)
-    scale = torch.frexp(largest).exponent.sub(1).clamp(min=-64).to(x.dtype).exp2()
+    largest = torch.linalg.vector_norm(x.detach(), math.inf, 1, keepdim=True)  # (N, 1)
+    integer, bits = _EXPONENT[x.dtype]  # which alone are that power
+    scale = largest.clamp(min=2.0**-64).view(integer).bitwise_and(bits).view(x.dtype)
     y = x / scale
     squares = y.square().sum(1, keepdim=True)
     zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]

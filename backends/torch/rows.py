@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tuned_contrastive.backends.torch import dense
+
 Scalar = Tensor | float
 Scalars = tuple[Scalar, Scalar, Scalar]  # T, k1, k2
 
@@ -240,9 +242,10 @@ def _fits(z: Tensor, scalars: Scalars, normalize: bool) -> bool:
     if not (normalize or z.is_cpu):
         return False
     largest = 1.0 if normalize else float(z.square().sum(1).amax())  # no |s| is above it
-    limit = 0.46 * math.log(torch.finfo(z.dtype).max)  # 40 in float32: T = 0.025 fits
-    T, *factors = (float(value) for value in scalars)
-    return largest <= limit * min(1, T) and all(k == 0 or 1e-8 < k < 1e8 for k in factors)
+    T, *weights = (float(value) for value in scalars)
+    limit = math.exp(dense.LARGEST_LOG_WEIGHT)
+    small = all(k == 0 or 1 / limit <= k <= limit for k in weights)
+    return small and largest <= dense.LARGEST_EXPONENT[z.dtype] * min(1, T)
 
 
 def _shaped(memory: Tensor, tile: Tile) -> Tensor:
