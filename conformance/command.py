@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.conformance import compared, files, gate, ledger, report
+from tuned_contrastive.conformance import options as options_of
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
@@ -33,7 +34,9 @@ from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.spec.clauses import load_clauses
 
-BARE = ("framework", "losses", "set", "assume", "input", "device", "dtype")
+BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
+TIME_LIMIT = 10.0
+"""Seconds that a program has for one case."""
 INTERRUPTED = 130
 """The exit status after ctrl-C."""
 
@@ -43,8 +46,6 @@ def judge_one(options: argparse.Namespace) -> int:
     target: str = options.target or options.program
     _check_names(options)
     files.check(options)
-    if options.compared:
-        raise TargetError("--compared goes with all")
     named = target in known_targets()
     whole = not (options.device or options.dtype)
     subject = _implementation(options)
@@ -90,8 +91,6 @@ def judge_mutants() -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print the vectors with what the target makes of them, and return the exit status."""
-    if not options.vector:
-        raise TargetError("--show goes with --vector ID")
     _check_names(options)
     subject = _implementation(options)
     for vector in load_vectors().values:
@@ -102,16 +101,8 @@ def show(options: argparse.Namespace) -> int:
 
 def judge_all(options: argparse.Namespace) -> int:
     """Judge every installed target in a process of its own, and return the exit status."""
-    if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
-        raise TargetError("options for a bare function or class go with one target, not with all")
     _check_names(options)
     files.check(options)
-    if options.compared and (options.clause or options.test or options.vector or options.fail_fast):
-        raise TargetError("--compared needs the whole suite")
-    if options.compared and options.json:
-        facts = compared.facts_beside(Path(options.compared)).resolve()
-        if Path(options.json).resolve() == facts:
-            raise TargetError(f"--json and the facts of --compared are the same file, {facts}")
     entries: list[report.Entry] = []
     for target in installed_targets():
         with tempfile.TemporaryDirectory() as folder:
@@ -144,17 +135,15 @@ def reproducing(options: argparse.Namespace) -> str:
         words += [word for value in values for word in (f"--{name}", value)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
-    words += ["--time-limit", f"{options.time_limit:g}"] if options.program else []
+    words += ["--time-limit", f"{options.time_limit:g}"] if options.time_limit else []
     return f"{report.COMMAND} {shlex.join(words)}"
 
 
 def _implementation(options: argparse.Namespace) -> Implementation:
     """Return what the options name: a bare function or class, or an object of the protocol."""
-    given = {name for name in BARE if getattr(options, name)}
     if options.program:
-        if given:
-            raise TargetError("a program takes no options for a bare function or class")
-        return Program(options.program, options.time_limit)
+        return Program(options.program, options.time_limit or TIME_LIMIT)
+    given = {name for name in BARE if getattr(options, name)}
     if options.target in known_targets() or not given:
         if given - {"device", "dtype"}:
             raise TargetError(f"{options.target} takes no options for a bare function or class")
@@ -194,7 +183,7 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
     words += ["--fail-fast"] if options.fail_fast else []
-    words += ["--acknowledge"] if options.acknowledge else []
+    words += ["--acknowledge"] if options.acknowledge and target in OWN else []
     for name in ("clause", "test", "vector"):
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
     stopped = False
@@ -231,7 +220,7 @@ def _check_names(options: argparse.Namespace) -> None:
     for name in options.vector or ():
         if name not in vectors:
             raise TargetError(f"{name} is no vector: --list vectors names them")
-    if not options.time_limit > 0:
+    if options.time_limit is not None and not options.time_limit > 0:
         raise TargetError(f"--time-limit must be > 0, got {options.time_limit:g}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.conformance import report
+from tuned_contrastive.conformance.compared import facts_beside
 from tuned_contrastive.conformance.junit import junit
 from tuned_contrastive.conformance.page import page
 from tuned_contrastive.conformance.targets import TargetError
@@ -16,7 +17,8 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a report that could not be written before anything is judged."""
+    """Refuse a report that could not be written before anything is judged, or over another."""
+    _check_apart(options)
     for kind in (*KINDS, "compared"):
         file = getattr(options, kind)
         if file and not Path(file).resolve().parent.is_dir():
@@ -34,6 +36,19 @@ def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> list[
     for kind, file in asked.items():
         file.write_text(KINDS[kind](document), encoding="utf-8")
     return [file.resolve() for file in asked.values()]
+
+
+def _check_apart(options: argparse.Namespace) -> None:
+    """Refuse the same file for two reports: the later one would replace the other."""
+    given = {f"--{kind}": getattr(options, kind) for kind in (*KINDS, "compared")}
+    places = {name: Path(file) for name, file in given.items() if file}
+    if options.compared:
+        places["the facts of --compared"] = facts_beside(places["--compared"])
+    known: dict[Path, str] = {}
+    for name, place in places.items():
+        other = known.setdefault(place.resolve(), name)
+        if other != name:
+            raise TargetError(f"{other} and {name} are the same file, {place}")
 
 
 def _can_be_written(file: Path) -> bool:

@@ -12,13 +12,12 @@ from tuned_contrastive.conformance.suite.test_vectors import case_of
 from tuned_contrastive.conformance.vectors import QUANTITIES, Vector, load_vectors
 from tuned_contrastive.spec.clauses import load_clauses
 
-KINDS = ("clauses", "vectors", "mutants")
 WIDTH = 100
 INDENT = " " * 9
 
 
 def listed(kind: str) -> str:
-    """Return the lines of one of `KINDS`."""
+    """Return the lines of one of the lists that there are."""
     return "\n".join({"clauses": _clauses, "vectors": _vectors, "mutants": _mutants}[kind]())
 
 

@@ -79,7 +79,6 @@ def test_planned_clauses_are_told() -> None:
         (["numpy", "--clause", "SUP-99"], "SUP-99 is no clause"),
         (["numpy", "--test", "test_nothing"], "no test of that name"),
         (["numpy", "--set", "k1=1"], "takes no options"),
-        (["all", "--dtype", "float64"], "go with one target"),
     ],
 )
 def test_wrong_usage(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

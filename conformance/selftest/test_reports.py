@@ -224,6 +224,13 @@ def test_folder_that_does_not_exist(
     assert capsys.readouterr().err == f"{file} is in no folder that exists\n"
 
 
+def test_two_reports_in_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, same = tmp_path / "report", tmp_path / "." / ".." / tmp_path.name / "report"
+    assert main(["numpy", "--json", str(file), "--html", str(same)]) == 2
+    assert capsys.readouterr().err.startswith("--json and --html are the same file")
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_that_cannot_be_written(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
