@@ -4,8 +4,15 @@ import argparse
 import sys
 
 from tuned_contrastive.conformance import listing
-from tuned_contrastive.conformance.command import judge_all, judge_mutants, judge_one, show
+from tuned_contrastive.conformance.command import (
+    INTERRUPTED,
+    judge_all,
+    judge_mutants,
+    judge_one,
+    show,
+)
 from tuned_contrastive.conformance.options import check, parser
+from tuned_contrastive.conformance.run import INTERRUPTED as TOLD_INTERRUPTED
 from tuned_contrastive.conformance.targets import TargetError
 from tuned_contrastive.conformance.vectors import VectorError
 
@@ -22,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TargetError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{TOLD_INTERRUPTED}\n")
+        return INTERRUPTED
     except VectorError as error:
         sys.stderr.write(f"the vectors are not what their manifest declares (CNF-1): {error}\n")
         return 1

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,8 @@ from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.listing import shown
 from tuned_contrastive.conformance.protocol import Implementation
-from tuned_contrastive.conformance.run import INTERRUPTED as STOPPED
-from tuned_contrastive.conformance.run import Result, run
+from tuned_contrastive.conformance.run import INTERRUPTED as TOLD_INTERRUPTED
+from tuned_contrastive.conformance.run import Result, not_begun, run
 from tuned_contrastive.conformance.targets import (
     OWN,
     TargetError,
@@ -46,27 +47,11 @@ def judge_one(options: argparse.Namespace) -> int:
     target: str = options.target or options.program
     _check_names(options)
     files.check(options)
-    named = target in known_targets()
     whole = not (options.device or options.dtype)
-    subject = _implementation(options)
     try:
-        result = run(
-            subject,
-            target=target,
-            clauses=options.clause,
-            tests=options.test,
-            of_vectors=options.vector,
-            seed=options.seed,
-            performance=options.performance,
-            declared=load_deviations(target) if named else (),
-            not_applicable=committed_not_applicable(target) if named and whole else None,
-            progress=Progress(target),
-            stop_at_first=options.fail_fast,
-            warnings_are_errors=target in OWN,
-        )
-    finally:
-        if isinstance(subject, Program):
-            subject.close()
+        result = _result(target, options, whole)
+    except KeyboardInterrupt:  # while its framework was loaded
+        result = not_begun(target)
     if result.partial and not result.ran and result.as_declared:
         raise TargetError("no test of that name, vector or clause applies to the target")
     entry = report.entry_of(result, reproducing(options))
@@ -104,11 +89,18 @@ def judge_all(options: argparse.Namespace) -> int:
     _check_names(options)
     files.check(options)
     entries: list[report.Entry] = []
-    for target in installed_targets():
-        with tempfile.TemporaryDirectory() as folder:
-            entries.append(_judge_apart(target, options, Path(folder) / "result.json"))
-        if _interrupted(entries[-1]):
-            break
+    interrupted = False
+    try:
+        for target in installed_targets():
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "result.json"
+                entry, interrupted = _judge_apart(target, options, file)
+            entries.append(entry)
+            if interrupted:
+                break
+    except KeyboardInterrupt:  # while no process was waited for
+        interrupted = True
+        entries = entries or [report.entry_of(not_begun("all"))]
     say(report.matrix(entries))
     for target in known_targets():
         if missing_package(target):
@@ -117,7 +109,8 @@ def judge_all(options: argparse.Namespace) -> int:
         say(report.summary(entry))
     for place in files.write(options, entries):
         say(f"written: {place}")
-    if _interrupted(entries[-1]):
+    if interrupted:
+        say(TOLD_INTERRUPTED)
         return INTERRUPTED
     as_declared = all(entry["as_declared"] for entry in entries)
     if options.compared and as_declared:  # else the page would lose what it says
@@ -137,6 +130,30 @@ def reproducing(options: argparse.Namespace) -> str:
     words += ["--performance"] if options.performance else []
     words += ["--time-limit", f"{options.time_limit:g}"] if options.time_limit else []
     return f"{report.COMMAND} {shlex.join(words)}"
+
+
+def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
+    """Return what the suite finds of the target."""
+    named = target in known_targets()
+    subject = _implementation(options)
+    try:
+        return run(
+            subject,
+            target=target,
+            clauses=options.clause,
+            tests=options.test,
+            of_vectors=options.vector,
+            seed=options.seed,
+            performance=options.performance,
+            declared=load_deviations(target) if named else (),
+            not_applicable=committed_not_applicable(target) if named and whole else None,
+            progress=Progress(target),
+            stop_at_first=options.fail_fast,
+            warnings_are_errors=target in OWN,
+        )
+    finally:
+        if isinstance(subject, Program):
+            subject.close()
 
 
 def _implementation(options: argparse.Namespace) -> Implementation:
@@ -177,8 +194,8 @@ def _settings(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report.Entry:
-    """Judge one target in a process of its own, and read back what it found."""
+def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> tuple[report.Entry, bool]:
+    """Judge one target in a process of its own; return what it found, and whether to stop there."""
     words = [sys.executable, "-m", "tuned_contrastive.conformance", target, "--json", str(file)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
@@ -186,29 +203,27 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report
     words += ["--acknowledge"] if options.acknowledge and target in OWN else []
     for name in ("clause", "test", "vector"):
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
-    stopped = False
+    interrupted = False
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = process.communicate()[0]
         except KeyboardInterrupt:  # which it got, too: it writes what it has judged
-            stopped = True
+            interrupted = True
             said = process.communicate()[0]
     say(said)
+    interrupted |= process.returncode in (INTERRUPTED, -signal.SIGINT)
     is_narrowed = options.clause or options.test or options.vector
     if not file.is_file() and process.returncode == 2 and is_narrowed:
-        return report.entry_of(Result(target, (), (), partial=True))  # nothing applies to it
+        nothing_applies = Result(target, (), (), partial=True)
+        return report.entry_of(nothing_applies), interrupted
+    if not file.is_file() and interrupted:
+        return report.entry_of(not_begun(target)), interrupted
     if not file.is_file():
-        ended = f"its process ended with status {process.returncode} and no result"
-        reason = STOPPED if stopped else ended
+        reason = f"its process ended with status {process.returncode} and no result"
         errors = tuple(ClauseResult(name, "error", reason=reason) for name in load_clauses())
-        return report.entry_of(Result(target, errors, (), partial=stopped))
+        return report.entry_of(Result(target, errors, ())), interrupted
     found: list[report.Entry] = json.loads(file.read_text(encoding="utf-8"))["results"]
-    return found[0]
-
-
-def _interrupted(entry: report.Entry) -> bool:
-    """Return whether somebody ended a target's run before it was done."""
-    return any(clause["reason"] == STOPPED for clause in entry["clauses"])
+    return found[0], interrupted
 
 
 def _check_names(options: argparse.Namespace) -> None:

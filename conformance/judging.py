@@ -68,6 +68,7 @@ class Judge:
         self.performance = performance
         self.progress = progress or (lambda test, done, total: None)
         self.records = Records()
+        self.interrupted = False
         self._total = 0
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -108,6 +109,10 @@ class Judge:
         """Keep what stopped a test file from being read."""
         if report.failed:
             self.records.broken.append(f"{report.nodeid}: {report.longreprtext}")
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Keep that somebody stopped the run; pytest calls a file that it cannot read so, too."""
+        self.interrupted |= not isinstance(excinfo.value, pytest.Session.Interrupted)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -52,7 +52,7 @@ def summary(entry: Entry) -> str:
         verdict += ", exactly as declared"
     notes = [f"  note: {note}" for note in entry["notes"]]
     notes += [f"  most telling: {', '.join(entry['telling'])}"] if entry["telling"] else []
-    return "\n".join([f"{entry['target']}: {told}; {verdict}", *notes])
+    return "\n".join([f"{entry['target']}: {'; '.join(filter(None, (told, verdict)))}", *notes])
 
 
 def failures(result: Result, reproduce: str) -> str:

@@ -5,17 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
-from tuned_contrastive.conformance import command, targets
+from tuned_contrastive.conformance import targets
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.known import Deviation
-from tuned_contrastive.conformance.protocol import Outcome
 from tuned_contrastive.conformance.run import run
 from tuned_contrastive.conformance.selftest.doctored import OnlySupcon, WrongMean
 from tuned_contrastive.conformance.vectors import (
@@ -234,21 +231,6 @@ def test_a_part_says_nothing_about_conformance() -> None:
     assert (result.partial, result.conforming) == (True, False)
 
 
-class Interrupted(OnlySupcon):
-    """Is stopped in its first call, as by Ctrl-C."""
-
-    def loss(self, case: object) -> Outcome:
-        """Raise KeyboardInterrupt."""
-        raise KeyboardInterrupt
-
-
-def test_an_interrupted_part_is_an_error() -> None:
-    result = run(Interrupted(), clauses=["SUP-5"])
-    reasons = {clause.id: clause.reason for clause in result.clauses}
-    assert reasons["CNF-1"] == "the run was interrupted"
-    assert not result.as_declared
-
-
 @pytest.mark.clause("CNF-7")
 def test_products_are_judged_at_full_precision() -> None:
     torch._C._set_float32_matmul_precision("high")  # as a process may have it
@@ -265,37 +247,3 @@ def test_seed_changes_the_examples_and_is_told(
     arguments = [f"{tmp_path / 'seeded.py'}:subject", "--clause", "LAW-11", "--seed", "7"]
     assert main(arguments) == 1
     assert "--seed 7 --test 'test_orthonormal_rows[supcon-float64]'" in capsys.readouterr().out
-
-
-class InterruptedAtOnce:
-    """A process that is interrupted before it has written anything."""
-
-    returncode = -2
-
-    def __init__(self, *words: Any, **given: Any) -> None:
-        self.asked = 0
-
-    def __enter__(self) -> "InterruptedAtOnce":
-        return self
-
-    def __exit__(self, *why: object) -> None:
-        pass
-
-    def communicate(self) -> tuple[str, None]:
-        """Raise what the parent gets, too; then the process has ended."""
-        self.asked += 1
-        if self.asked == 1:
-            raise KeyboardInterrupt
-        return "", None
-
-
-def test_all_stops_at_an_interrupt_before_the_first_result(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "numpy"))
-    module = SimpleNamespace(Popen=InterruptedAtOnce, PIPE=subprocess.PIPE)
-    monkeypatch.setattr(command, "subprocess", module)
-    file = tmp_path / "report.json"
-    assert main(["all", "--json", str(file)]) == 130
-    (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
-    assert entry["partial"]

@@ -2,10 +2,6 @@
 
 import io
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -109,42 +105,6 @@ def test_only_words_for_a_status_are_coloured() -> None:
         "SUP-1 \x1b[32mpass\x1b[0m, TCL-1 \x1b[31mFAIL\x1b[0m; "
         "torch: \x1b[31mnot conforming\x1b[0m, passes, known-good"
     )
-
-
-SLOW = """
-import time
-from pathlib import Path
-from tuned_contrastive.conformance.adapters.numpy import NumpyReference
-
-class Slow(NumpyReference):
-    def loss(self, case):
-        Path("begun").touch()
-        time.sleep(0.1)
-        return super().loss(case)
-
-it = Slow()
-"""
-HEEDING = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
-from tuned_contrastive.conformance.__main__ import main
-sys.exit(main(["slow.py:it", "--json", "found.json"]))
-"""
-
-
-def test_ctrl_c_leaves_a_partial_report(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
-    words = [sys.executable, "-c", HEEDING]
-    with subprocess.Popen(words, cwd=tmp_path, stdout=-1, stderr=-1) as run:
-        while run.poll() is None and not (tmp_path / "begun").exists():
-            time.sleep(0.05)
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=120)
-    (entry,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["results"]
-    told = {clause["id"]: clause["reason"] for clause in entry["clauses"]}
-    assert run.returncode == 130
-    assert (entry["partial"], entry["conforming"]) == (True, False)
-    assert told["CNF-1"] == "the run was interrupted"
 
 
 @pytest.fixture
