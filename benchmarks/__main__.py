@@ -1,7 +1,6 @@
 """The command: ``python -m tuned_contrastive.benchmarks``, one subcommand for each measurement."""
 
 import argparse
-import importlib.util
 import math
 import sys
 from pathlib import Path
@@ -11,8 +10,9 @@ from tuned_contrastive.benchmarks import command, gpu, report
 from tuned_contrastive.benchmarks.accuracy import command as accuracy
 from tuned_contrastive.benchmarks.cases import FRAMEWORKS, LOSSES, Case
 from tuned_contrastive.benchmarks.environment import cores
-from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.response import command as response
+from tuned_contrastive.conformance.targets import missing
 
 EXAMPLES = """examples:
   everything of the targets, with figures (make bench does this, and memory):
@@ -118,12 +118,9 @@ def _add_measuring(one: argparse.ArgumentParser, base: Case) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse wrong usage before any work."""
-    missing = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is None]
-    for name in options.frameworks or ():
-        if name in missing:
-            raise UsageError(f"{name} is not installed: pip install 'tuned-contrastive[{name}]'")
+    require(*(options.frameworks or ()))
     if not options.frameworks:
-        options.frameworks = [name for name in FRAMEWORKS if name not in missing]
+        options.frameworks = [name for name in FRAMEWORKS if not missing(name)]
     wrong = [
         ("--sizes must be 2 or more", any(N < 2 for N in options.sizes or ())),
         ("--dims must be 1 or more", any(D < 1 for D in options.dims)),
@@ -154,8 +151,8 @@ def _check_files(options: argparse.Namespace) -> None:
             raise UsageError(f"{name} is in no folder that exists")
     if options.plot and Path(options.plot).suffix not in (".png", ".svg"):
         raise UsageError(f"--plot must end in .png or .svg, got {options.plot}")
-    if options.plot and importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot needs matplotlib: pip install 'tuned-contrastive[benchmarks]'")
+    if options.plot:
+        require("matplotlib")
 
 
 if __name__ == "__main__":

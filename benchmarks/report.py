@@ -1,14 +1,13 @@
 """Figures, tables and the README's part, generated from the results that are there."""
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks import figures, tables
-from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.processes import UsageError, require
 
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -25,11 +24,11 @@ def run(options: argparse.Namespace) -> int:
     found = load(folder)
     if not any(kind in found for kind in KINDS):
         raise UsageError(f"{folder} has neither speed.json nor memory.json")
-    if importlib.util.find_spec("matplotlib"):
-        for kind in KINDS:
-            if kind in found:
-                files = [folder / f"{kind}{suffix}" for suffix in (".svg", ".png")]
-                figures.draw(found[kind], *files)
+    require("matplotlib")
+    for kind in KINDS:
+        if kind in found:
+            files = [folder / f"{kind}{suffix}" for suffix in (".svg", ".png")]
+            figures.draw(found[kind], *files)
     (folder / "README.md").write_text(page(found), encoding="utf-8")
     if options.readme:
         write_part(Path(options.readme), found)

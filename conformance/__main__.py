@@ -3,18 +3,7 @@
 import argparse
 import sys
 
-from tuned_contrastive.conformance import listing
-from tuned_contrastive.conformance.command import (
-    INTERRUPTED,
-    judge_all,
-    judge_mutants,
-    judge_one,
-    show,
-)
-from tuned_contrastive.conformance.options import check, parser
-from tuned_contrastive.conformance.run import INTERRUPTED as TOLD_INTERRUPTED
-from tuned_contrastive.conformance.targets import TargetError
-from tuned_contrastive.conformance.vectors import VectorError
+from tuned_contrastive.conformance.terminal import INTERRUPTED, TOLD_INTERRUPTED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,16 +11,29 @@ def main(arguments: list[str] | None = None) -> int:
 
     130 where ctrl-C ended it: what had been judged is reported, marked as partial.
     """
-    options = parser().parse_args(arguments)
+    try:
+        # imported here, since loading may be interrupted, too
+        from tuned_contrastive.conformance.options import parser
+
+        return _guarded(parser().parse_args(arguments))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{TOLD_INTERRUPTED}\n")
+        return INTERRUPTED
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    """Do what the options ask for, and say in a sentence what was wrong with them."""
+    from tuned_contrastive.conformance.options import check
+    from tuned_contrastive.conformance.targets import SUITE_NEEDS, TargetError, require
+    from tuned_contrastive.conformance.vectors import VectorError
+
     try:
         check(options)
+        require(*SUITE_NEEDS)
         return _run(options)
     except TargetError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{TOLD_INTERRUPTED}\n")
-        return INTERRUPTED
     except VectorError as error:
         sys.stderr.write(f"the vectors are not what their manifest declares (CNF-1): {error}\n")
         return 1
@@ -39,14 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Do what the options ask for."""
+    # imported here, since both need the packages that are asked for above
+    from tuned_contrastive.conformance import command, listing
+
     if options.list:
         sys.stdout.write(f"{listing.listed(options.list)}\n")
         return 0
     if options.mutants:
-        return judge_mutants()
+        return command.judge_mutants()
     if options.show:
-        return show(options)
-    return judge_all(options) if options.target == "all" else judge_one(options)
+        return command.show(options)
+    return command.judge_all(options) if options.target == "all" else command.judge_one(options)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.listing import shown
 from tuned_contrastive.conformance.protocol import Implementation
-from tuned_contrastive.conformance.run import INTERRUPTED as TOLD_INTERRUPTED
 from tuned_contrastive.conformance.run import Result, not_begun, run
 from tuned_contrastive.conformance.targets import (
     OWN,
@@ -30,7 +29,7 @@ from tuned_contrastive.conformance.targets import (
     load_target,
     missing_package,
 )
-from tuned_contrastive.conformance.terminal import Progress, say
+from tuned_contrastive.conformance.terminal import INTERRUPTED, TOLD_INTERRUPTED, Progress, say
 from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.spec.clauses import load_clauses
@@ -38,8 +37,6 @@ from tuned_contrastive.spec.clauses import load_clauses
 BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
 TIME_LIMIT = 10.0
 """Seconds that a program has for one case."""
-INTERRUPTED = 130
-"""The exit status after ctrl-C."""
 
 
 def judge_one(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from tuned_contrastive.conformance.judging import Judge
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import Ran
+from tuned_contrastive.conformance.terminal import TOLD_INTERRUPTED
 from tuned_contrastive.conformance.vectors import VectorSet, load_vectors
 from tuned_contrastive.conformance.verdict import (
     AS_DECLARED,
@@ -31,7 +32,6 @@ VERSIONS = (
     "pytorch-metric-learning", "optax", "monai", "info-nce-pytorch", "lightly",
 )  # fmt: skip
 Progress = Callable[[str, int, int], None]
-INTERRUPTED = "the run was interrupted"
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def conclude(
     else:
         reason = reason or missing_vectors(records, judge.vectors)
     results = with_error(results, "CNF-1", reason) if reason else results
-    notes = (*getattr(judge.subject, "notes", ()), *([INTERRUPTED] if judge.interrupted else []))
+    notes = tuple(getattr(judge.subject, "notes", ()))
+    notes += (TOLD_INTERRUPTED,) if judge.interrupted else ()
     return Result(
         target, results, tuple(records.ran), notes, partial, tuple(declared), judge.interrupted
     )
@@ -177,7 +178,7 @@ def conclude(
 
 def not_begun(target: str) -> Result:
     """Return the result of a run that somebody ended before its first test."""
-    return Result(target, (), (), (INTERRUPTED,), partial=True, interrupted=True)
+    return Result(target, (), (), (TOLD_INTERRUPTED,), partial=True, interrupted=True)
 
 
 def environment() -> dict[str, str]:

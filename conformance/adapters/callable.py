@@ -19,7 +19,7 @@ from tuned_contrastive.conformance.protocol import (
     Float64,
     Implementation,
 )
-from tuned_contrastive.conformance.targets import ADAPTERS, INSTALL, TargetError
+from tuned_contrastive.conformance.targets import ADAPTERS, TargetError, require
 from tuned_contrastive.spec import contract
 
 FULL = ("float64", "float32")
@@ -130,12 +130,9 @@ def bare_implementation(
 
 def _adapter(framework: str, bare: Bare) -> Implementation:
     """Return the adapter of a framework, which is imported only here."""
-    try:
-        module = import_module(f"{ADAPTERS}.callable_{framework}")
-    except ModuleNotFoundError as error:
-        raise TargetError(
-            f"{error.name} is not installed: pip install '{INSTALL[framework]}'"
-        ) from error
+    if framework != "numpy":
+        require(framework)
+    module = import_module(f"{ADAPTERS}.callable_{framework}")
     try:
         made: Implementation = module.implementation(bare)
     except (RuntimeError, ValueError, AssertionError) as error:

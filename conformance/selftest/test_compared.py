@@ -152,4 +152,4 @@ def test_library_that_does_not_load_says_why(
 
 def test_library_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "_exists", lambda name: name != "monai")
-    assert targets.missing_package("monai") == "monai is not installed: pip install 'monai'"
+    assert targets.missing_package("monai") == "monai is not installed: pip install monai"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tuned_contrastive.conformance import command
 from tuned_contrastive.conformance.__main__ import main
 
 SHOW = ["numpy", "--vector", "supcon-001", "--show"]
@@ -14,7 +15,7 @@ PROGRAM = ["--program", "cat"]
 def _nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """End at once with 0 whatever is accepted."""
     for name in ("judge_one", "judge_all", "judge_mutants", "show"):
-        monkeypatch.setattr(f"tuned_contrastive.conformance.__main__.{name}", lambda *given: 0)
+        monkeypatch.setattr(command, name, lambda *given: 0)
 
 
 @pytest.mark.parametrize(
