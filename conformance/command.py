@@ -35,6 +35,7 @@ from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.spec.clauses import load_clauses
 
 BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
+TOLD_WRITTEN = "written: {}"
 TIME_LIMIT = 10.0
 """Seconds that a program has for one case."""
 
@@ -54,7 +55,7 @@ def judge_one(options: argparse.Namespace) -> int:
     entry = report.entry_of(result, reproducing(options))
     say(report.table(entry))
     say(report.failures(result, reproducing(options)))
-    files.write(options, [entry])
+    _write(options, [entry])
     if result.interrupted:
         return INTERRUPTED
     judged_whole = target in OWN and whole and not result.partial
@@ -104,15 +105,14 @@ def judge_all(options: argparse.Namespace) -> int:
             say(f"{target}: not judged, {missing_package(target)}")
     for entry in entries:
         say(report.summary(entry))
-    for place in files.write(options, entries):
-        say(f"written: {place}")
+    _write(options, entries)
     if interrupted:
         say(TOLD_INTERRUPTED)
         return INTERRUPTED
     as_declared = all(entry["as_declared"] for entry in entries)
     if options.compared and as_declared:  # else the page would lose what it says
         compared.write(Path(options.compared), entries)
-        say(f"written: {Path(options.compared).resolve()}")
+        say(TOLD_WRITTEN.format(Path(options.compared).resolve()))
     return 0 if as_declared else 1
 
 
@@ -191,6 +191,12 @@ def _settings(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:
+    """Write the reports, and say where."""
+    for place in files.write(options, entries):
+        say(TOLD_WRITTEN.format(place))
+
+
 def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> tuple[report.Entry, bool]:
     """Judge one target in a process of its own; return what it found, and whether to stop there."""
     words = [sys.executable, "-m", "tuned_contrastive.conformance", target, "--json", str(file)]
@@ -207,7 +213,7 @@ def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> tuple[
         except KeyboardInterrupt:  # which it got, too: it writes what it has judged
             interrupted = True
             said = process.communicate()[0]
-    say(said)
+    say(said.replace(f"{TOLD_WRITTEN.format(file.resolve())}\n", ""))  # a file for us alone
     interrupted |= process.returncode in (INTERRUPTED, -signal.SIGINT)
     is_narrowed = options.clause or options.test or options.vector
     if not file.is_file() and process.returncode == 2 and is_narrowed:

@@ -241,7 +241,7 @@ def test_file_that_cannot_be_written(
     assert capsys.readouterr().err == f"{file} cannot be written, and --{kind} needs it\n"
 
 
-def test_command_writes_all_kinds(tmp_path: Path) -> None:
+def test_command_writes_all_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {kind: tmp_path / f"report.{kind}" for kind in KINDS}
     asked = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
     assert main(["numpy", "--clause", "SUP-9", *asked]) == 0
@@ -251,6 +251,8 @@ def test_command_writes_all_kinds(tmp_path: Path) -> None:
     assert texts["junit"] == junit(document)
     assert texts["html"] == page(document)
     assert "| SUP-9 | pass |" in texts["markdown"]
+    told = "".join(f"written: {file}\n" for file in files.values())
+    assert capsys.readouterr().out.endswith(told)
 
 
 def test_all_keeps_the_cases_of_each_target(
@@ -262,7 +264,9 @@ def test_all_keeps_the_cases_of_each_target(
     results = json.loads(file.read_text(encoding="utf-8"))["results"]
     assert [len(entry["ran"]) for entry in results] == [len(sample.part().ran)] * 2
     assert results[0]["reproduce"].endswith("conformance numpy --seed 3")
-    assert capsys.readouterr().out.endswith(f"written: {file}\n")
+    said = capsys.readouterr().out
+    assert said.endswith(f"written: {file}\n")
+    assert said.count("written: ") == 1  # what each process wrote for this one is nobody's
 
 
 def test_told_command_reproduces_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
