@@ -235,10 +235,53 @@ def test_two_reports_in_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_file_that_cannot_be_written(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "report"
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path.resolve())
+    file, really_open = tmp_path / "report", os.open
+
+    def refuse(path: Any, *given: Any) -> int:
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return really_open(path, *given)
+
+    monkeypatch.setattr(os, "open", refuse)
     assert main(["numpy", f"--{kind}", str(file)]) == 2
-    assert capsys.readouterr().err == f"{file} cannot be written, and --{kind} needs it\n"
+    told = f"{file} cannot be written, and --{kind} needs it: Permission denied\n"
+    assert capsys.readouterr().err == told
+
+
+def test_refused_name_is_found_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_result", None)  # nothing runs
+    for file in (Path("/proc/x.json"), tmp_path / ("x" * 300)):
+        assert main(["numpy", "--json", str(file)]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"{file} cannot be written, and --json needs it: ")
+        assert told.count("\n") == 1
+
+
+def test_files_are_as_before_until_they_are_written(tmp_path: Path) -> None:
+    there, absent, link = (tmp_path / name for name in ("there", "absent", "link"))
+    there.write_text("kept", encoding="utf-8")
+    link.symlink_to(tmp_path / "behind")
+    files = ["--json", str(there), "--html", str(absent), "--junit", str(link)]
+    assert main(["numpy", *files, "--markdown", "/proc/x.md"]) == 2
+    assert main(["nobody", *files]) == 2
+    assert there.read_text(encoding="utf-8") == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_page_whose_facts_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "installed_targets", lambda: ())
+    (tmp_path / "page.json").mkdir()
+    assert main(["all", "--compared", str(tmp_path / "page.md")]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'page.json'} is a folder")
+
+
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # to open it would block until somebody reads
+    assert main(["nobody", "--json", str(tmp_path / "pipe")]) == 2
 
 
 def test_command_writes_all_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
