@@ -51,7 +51,7 @@ def judge_one(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:  # while its framework was loaded
         result = not_begun(target)
     if result.partial and not result.ran and result.as_declared:
-        raise TargetError("no test of that name, vector or clause applies to the target")
+        raise TargetError(_why_nothing_ran(result))
     entry = report.entry_of(result, reproducing(options))
     say(report.table(entry))
     say(report.failures(result, reproducing(options)))
@@ -75,10 +75,13 @@ def judge_mutants() -> int:
 def show(options: argparse.Namespace) -> int:
     """Print the vectors with what the target makes of them, and return the exit status."""
     _check_names(options)
+    vectors = {vector.id: vector for vector in load_vectors().values}
+    for name in options.vector:
+        if name not in vectors:
+            raise TargetError(f"{name} has no numbers to show: it is a call that must be refused")
     subject = _implementation(options)
-    for vector in load_vectors().values:
-        if vector.id in options.vector:
-            say(shown(vector, subject))
+    for name in dict.fromkeys(options.vector):
+        say(shown(vectors[name], subject))
     return 0
 
 
@@ -151,6 +154,14 @@ def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
     finally:
         if isinstance(subject, Program):
             subject.close()
+
+
+def _why_nothing_ran(result: Result) -> str:
+    """Return why no test ran: there is none, or none applies."""
+    reasons = dict.fromkeys(clause.reason for clause in result.clauses if clause.reason)
+    if not reasons:
+        return "there is no test of that name, vector or clause"
+    return f"no test that was asked for applies to {result.target}: {'; '.join(reasons)}"
 
 
 def _implementation(options: argparse.Namespace) -> Implementation:

@@ -186,6 +186,9 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
+        if Path(name).is_file():
+            why = f"{name} is no Python file: path/file.py:attribute is what a target may name"
+            raise TargetError(why) from error
         raise TargetError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 

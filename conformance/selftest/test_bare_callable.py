@@ -90,6 +90,31 @@ def test_module_class_takes_constructor_parameters(tmp_path: Path) -> None:
     assert "with normalize=True its rows are normalised" in document["results"][0]["notes"][0]
 
 
+def test_function_without_a_temperature_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text("def f(embeddings, labels): ...", encoding="utf-8")
+    options = ["--framework", "numpy", "--losses", "supcon", "--assume", "normalizes"]
+    target = f"{tmp_path / 'own.py'}:f"
+    assert main([target, *options, "--clause", "SUP-5"]) == 2
+    told = f"no test that was asked for applies to {target}: has no parameter temperature\n"
+    assert capsys.readouterr().err == told
+
+
+def test_temperature_that_is_always_the_same_is_judged(tmp_path: Path) -> None:
+    options = ["--framework", "numpy", "--losses", "supcon", "--assume", "normalizes"]
+    source = "from tuned_contrastive.reference import supcon_loss\n"
+    source += "def f(embeddings, labels):\n    return supcon_loss(embeddings, labels)\n"
+    _, document = judge(tmp_path, source, "f", *options)
+    assert "--set temperature=VALUE says what it always is" in " ".join(
+        document["results"][0]["notes"]
+    )
+    fixed = ["--set", "temperature=0.1", "--clause", "SUP-5"]
+    status, document = judge(tmp_path, source, "f", *options, *fixed)
+    assert status == 0
+    assert statuses(document)["SUP-5"] == "pass"
+
+
 def test_numpy_function_is_judged_by_its_values(tmp_path: Path) -> None:
     options = ["--framework", "numpy", "--losses", "tcl", "--set", "temperature=0.1"]
     clauses = [word for name in ("TCL-1", "GRD-1", "SUP-10") for word in ("--clause", name)]

@@ -70,15 +70,25 @@ def test_planned_clauses_are_told() -> None:
     [
         (["nobody"], "'nobody' is no target"),
         (["nowhere.py:loss"], "nowhere.py is no file"),
+        (["README.md:f"], "README.md is no Python file"),
         (["no_such_package:loss"], "no_such_package cannot be loaded"),
         (["json:loads"], "must be an object with"),
         (["json:loads", "--framework", "numpy"], "needs --framework and --losses"),
         (["numpy", "--clause", "SUP-99"], "SUP-99 is no clause"),
-        (["numpy", "--test", "test_nothing"], "no test of that name"),
+        (["numpy", "--test", "test_nothing"], "there is no test of that name"),
+        (["optax", "--clause", "TCL-4"], "applies to optax: offers no tcl loss"),
         (["numpy", "--set", "k1=1"], "takes no options"),
     ],
 )
-def test_wrong_usage(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(
+    arguments: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "README.md").touch()
+    monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     assert told in capsys.readouterr().err
 

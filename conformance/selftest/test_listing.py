@@ -50,6 +50,7 @@ def test_only_the_tests_of_a_vector_run(tmp_path: Path, capsys: Capture) -> None
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["numpy", "--vector", "reject-081", "--show"], "reject-081 has no numbers to show"),
         (["numpy", "--vector", "supcon-999"], "supcon-999 is no vector"),
         (["--program", "cat", "--time-limit", "0"], "--time-limit must be > 0"),
     ],
