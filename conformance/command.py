@@ -94,10 +94,13 @@ def show(options: argparse.Namespace) -> int:
         raise TargetError("--show goes with --vector ID")
     _check_names(options)
     subject = _implementation(options)
+    answered = True
     for vector in load_vectors().values:
         if vector.id in options.vector:
-            say(shown(vector, subject))
-    return 0
+            text, got = shown(vector, subject)
+            say(text)
+            answered = answered and got
+    return 0 if answered else 1
 
 
 def judge_all(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
     DTYPES,
     GRADIENTS,
+    AnswerError,
     Capabilities,
     Case,
     Float64,
@@ -36,10 +37,6 @@ CHOICES = {
     "inputs": ("flat", "views"),
     "gradients": GRADIENTS,
 }
-
-
-class AnswerError(AssertionError):
-    """A program did not answer a case as the protocol says."""
 
 
 class Program:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tuned_contrastive.conformance.adapters import program
-from tuned_contrastive.conformance.adapters.program import AnswerError, Program
-from tuned_contrastive.conformance.protocol import Case
+from tuned_contrastive.conformance.adapters.program import Program
+from tuned_contrastive.conformance.protocol import AnswerError, Case
 from tuned_contrastive.conformance.run import run
 from tuned_contrastive.conformance.targets import TargetError
 from tuned_contrastive.spec.clauses import PERFORMANCE, PLANNED, SUITE, load_clauses
