@@ -43,7 +43,7 @@ class Program:
     """A subprocess that is asked case by case, and started anew after an answer that is none."""
 
     def __init__(self, command: str, seconds: float = 10.0) -> None:
-        self._words, self._seconds = shlex.split(command), seconds
+        self._words, self._seconds = _words(command), seconds
         self._running: _Running | None = None
         self.notes = ("dtypes are those that the program tells",)
         self._asked = 0
@@ -151,6 +151,19 @@ class _Running:
     def _listen(self) -> None:
         assert self.process.stderr is not None
         self._said.extend(line.strip()[:QUOTED] for line in self.process.stderr if line.strip())
+
+
+def _words(command: str) -> list[str]:
+    """Return the program and its arguments; TargetError where there is none."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise TargetError(
+            f"--program must be quoted as in a shell, got {command!r}: {error}"
+        ) from error
+    if not words:
+        raise TargetError(f"--program must name a program, got {command!r}")
+    return words
 
 
 def _claims(answer: dict[str, Any]) -> tuple[str, Capabilities]:

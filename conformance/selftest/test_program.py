@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters import program
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.protocol import AnswerError, Case
@@ -79,6 +80,20 @@ def test_claims_that_the_protocol_does_not_know_are_wrong_usage(
 def test_a_program_that_does_not_start_is_wrong_usage() -> None:
     with pytest.raises(TargetError, match="does not follow the protocol"):
         Program("no-such-program-at-all")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ('"unclosed', "must be quoted as in a shell, got '\"unclosed': No closing quotation"),
+        (" ", "must name a program, got ' '"),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_wrong_usage(
+    command: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--program", command]) == 2
+    assert capsys.readouterr().err == f"--program {told}\n"
 
 
 def test_numbers_that_json_lacks_are_words(tmp_path: Path) -> None:
