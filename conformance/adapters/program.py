@@ -10,6 +10,13 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any, get_type_hints
 
+from tuned_contrastive.conformance.adapters.answer import (
+    QUOTED,
+    LostError,
+    Shape,
+    read_answer,
+    read_line,
+)
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
     DTYPES,
@@ -21,14 +28,11 @@ from tuned_contrastive.conformance.protocol import (
     Outcome,
 )
 from tuned_contrastive.conformance.targets import TargetError
-from tuned_contrastive.conformance.vectors import numbers
 from tuned_contrastive.reference.portable import portable
 from tuned_contrastive.spec import contract
 
 PROTOCOL = 1
 LONGEST_LINE = 2**26
-QUOTED = 200
-"""Characters of what a program said that a message quotes."""
 
 CHOICES = {
     "losses": ("supcon", "tcl"),
@@ -40,7 +44,7 @@ CHOICES = {
 
 
 class Program:
-    """A subprocess that is asked case by case, and started anew after an answer that is none."""
+    """A subprocess that is asked case by case, and started anew after a line that is no answer."""
 
     def __init__(self, command: str, seconds: float = 10.0) -> None:
         self._words, self._seconds = _words(command), seconds
@@ -74,19 +78,22 @@ class Program:
         if upstream is not None:
             asked["upstream"] = portable(upstream)
         try:
-            answer = self._exchange(asked)
-            found = _read(answer, self._asked, self._wanted(case) if upstream is not None else ())
-        except AnswerError:
+            shapes = self._shapes(case, with_gradients=upstream is not None)
+            found = read_answer(self._exchange(asked), self._asked, shapes)
+        except LostError:
             self.close()
             raise
-        loss_dtype = answer.get("loss_dtype", contract.COMPUTE_DTYPES[case.dtype])
-        gradient_dtype = answer.get("gradient_dtype", case.dtype)
-        dtypes: dict[str, Any] = {"loss_dtype": loss_dtype, "gradient_dtype": gradient_dtype}
-        return Outcome(**found, **dtypes)
+        loss_dtype = contract.COMPUTE_DTYPES[case.dtype]
+        return Outcome(**{"loss_dtype": loss_dtype, "gradient_dtype": case.dtype, **found})
 
-    def _wanted(self, case: Case) -> tuple[str, ...]:
+    def _shapes(self, case: Case, with_gradients: bool) -> dict[str, Shape]:
+        """Return what the answer has to have, and in which shapes."""
+        rows: Shape = case.embeddings.shape
         of_loss = GRADIENTS if case.loss == "tcl" else GRADIENTS[:2]
-        return tuple(name for name in of_loss if name in self.capabilities.gradients)
+        asked = [name for name in of_loss if name in self.capabilities.gradients]
+        is_reduced = case.parameters.get("reduction", DEFAULTS["reduction"]) != "none"
+        gradients = {name: rows if name == "embeddings" else () for name in asked}
+        return {"loss": () if is_reduced else rows[:-1], **(gradients if with_gradients else {})}
 
     def _exchange(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Write a line, and return the one that comes back in time."""
@@ -97,16 +104,10 @@ class Program:
                 line = talk.result(self._seconds)
             except TimeoutError:
                 running.process.kill()  # which ends the talk, too
-                raise AnswerError(f"no answer within {self._seconds:g} s") from None
+                raise LostError(f"no answer within {self._seconds:g} s") from None
         if not line:
-            raise AnswerError(running.last_words(self._seconds))
-        try:
-            answer = json.loads(line)
-        except json.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise AnswerError(f"answered with what is no JSON object: {line.strip()[:QUOTED]!r}")
-        return answer
+            raise LostError(running.last_words(self._seconds))
+        return read_line(line)
 
 
 class _Running:
@@ -200,19 +201,3 @@ def _portable(case: Case) -> dict[str, Any]:
         "labels": labels,
         "parameters": {name: case.parameters.get(name, DEFAULTS[name]) for name in relevant},
     }
-
-
-def _read(answer: dict[str, Any], asked: int, wanted: tuple[str, ...]) -> dict[str, Any]:
-    if answer.get("id") != asked:
-        raise AnswerError(f"answered case {answer.get('id')!r} where {asked} was asked")
-    if "error" in answer:
-        raise AnswerError(f"answered with an error: {str(answer['error'])[:QUOTED]}")
-    found = {}
-    for name in ("loss", *wanted):
-        if name not in answer:
-            raise AnswerError(f"the answer has no {name}")
-        try:
-            found[name] = numbers(answer[name])
-        except (TypeError, ValueError):
-            raise AnswerError(f"{name} is no array of numbers") from None
-    return found

@@ -1,5 +1,6 @@
 """Programs of any language, judged over one line of JSON per case."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -22,22 +23,51 @@ PROGRAM = """
 import json, os, sys, time
 for number, line in enumerate(sys.stdin):
     asked = json.loads(line)
-    answer = {claims} if "hello" in asked else {{"id": asked["id"], "loss": 0.0}}
+    answer = {claims} if "hello" in asked else {{"id": asked["id"], "loss": number}}
     if number == 1:
         {fault}
     print(json.dumps(answer), flush=True)
 """
-FAULTS = {
+LOST = {
     "time.sleep(60)": "no answer within 0.5 s",
     "sys.exit('cannot go on')": "ended with status 1: cannot go on",
     "os.abort()": "ended with status -6",
-    "print('debug')": "what is no JSON object: 'debug'",
-    "answer = [1]": "what is no JSON object",
+    "print('debug')": "answered with what is no JSON object: 'debug'",
+    "answer = [1]": "answered with what is no JSON object: '[1]'",
+    "print('{\"id\": 1, \"loss\": ' + '[' * 10**5 + ']' * 10**5 + '}')": "nested too deeply",
+    "answer['loss'] = float('nan')": 'answered with the bare word NaN, allowed is the string "NaN"',
     "answer['id'] = 7": "answered case 7 where 1 was asked",
+    "answer['id'] = True": "answered case true where 1 was asked",
+    "del answer['id']": "answered case null where 1 was asked",
+}
+"""Faults after which the next line may not be the answer to the next case."""
+
+NUMBER = 'loss must be a number that float64 holds, "NaN", "Infinity" or "-Infinity", got '
+BEYOND = "a number beyond float64"
+KEPT = {
     "del answer['loss']": "the answer has no loss",
-    "answer['loss'] = 'soon'": "loss is no array of numbers",
-    "answer['loss'] = [[1], [1, 2]]": "loss is no array of numbers",
+    "answer['loss'] = None": f"{NUMBER}null",
+    "answer['loss'] = True": f"{NUMBER}true",
+    "answer['loss'] = 'soon'": f'{NUMBER}"soon"',
+    "answer['loss'] = '1.5'": f'{NUMBER}"1.5"',
+    "answer['loss'] = 'nan'": f'{NUMBER}"nan"',
+    "answer['loss'] = [0.0]": f"{NUMBER}a list of 1",
+    "answer['loss'] = {'value': 0}": f"{NUMBER}an object",
+    "answer['loss'] = 10**400": f"{NUMBER}{BEYOND}",
+    "print('{\"id\":1,\"loss\":' + '9' * 5000 + '}', flush=True); continue": f"{NUMBER}{BEYOND}",
+    'print(\'{"id": 1, "loss": -1e400}\', flush=True); continue': f"{NUMBER}{BEYOND}",
+    "answer['loss'] = 's' * 500": NUMBER + '"' + 199 * "s",
+    "answer['loss_dtype'] = 64": "loss_dtype must be a string, got 64",
     "answer = {'id': 1, 'error': 'too large'}": "answered with an error: too large",
+    "answer = {'id': 1, 'error': None}": "error must be a string, got null",
+}
+"""Faults of an answer that is one line, and of the case that was asked."""
+
+ARRAYS = {
+    "[[1, 2], [3]]": "embeddings[1] must be a list of 2, got a list of 1",
+    "[[1, 2]]": "embeddings must be a list of 2, got a list of 1",
+    "0": "embeddings must be a list of 2, got 0",
+    "[[1, 2], [3, None]]": "embeddings[1][1] must be a number",
 }
 
 
@@ -47,16 +77,47 @@ def written(folder: Path, fault: str = "pass", claims: object = None) -> str:
     return f"{sys.executable} {file}"
 
 
-@pytest.mark.parametrize(("fault", "told"), FAULTS.items(), ids=FAULTS.values())
-def test_a_wrong_answer_fails_its_case_and_the_next_one_is_asked(
+def faulty(folder: Path, fault: str, told: str) -> float:
+    """Have a case go wrong, and return how many lines the next one's process had read before."""
+    subject = Program(written(folder, fault), seconds=0.5)
+    with pytest.raises(AnswerError, match=re.escape(told)):
+        subject.loss(CASE)
+    loss = float(subject.loss(CASE).loss)
+    subject.close()
+    return loss
+
+
+@pytest.mark.parametrize(("fault", "told"), LOST.items(), ids=LOST.values())
+def test_a_line_that_is_no_answer_fails_its_case_and_starts_the_program_anew(
     tmp_path: Path, fault: str, told: str
 ) -> None:
-    subject = Program(written(tmp_path, fault), seconds=0.5)
-    with pytest.raises(AnswerError, match=told.replace("(", ".")):
-        subject.loss(CASE)
+    assert faulty(tmp_path, fault, told) == 0
+
+
+@pytest.mark.parametrize(("fault", "told"), KEPT.items(), ids=KEPT)
+def test_a_wrong_answer_fails_its_case_and_keeps_the_program(
+    tmp_path: Path, fault: str, told: str
+) -> None:
+    assert faulty(tmp_path, fault, told) == 2
+
+
+@pytest.mark.parametrize(("gradient", "told"), ARRAYS.items())
+def test_an_array_of_another_shape_is_told_with_the_place(
+    tmp_path: Path, gradient: str, told: str
+) -> None:
+    claims = {**CLAIMS, "gradients": ["embeddings"]}
+    subject = Program(written(tmp_path, f"answer['embeddings'] = {gradient}", claims))
+    with pytest.raises(AnswerError, match=re.escape(told)):
+        subject.gradients(CASE, np.array(1.0))
     subject.close()
-    (tmp_path / "it.py").write_text(PROGRAM.format(claims=CLAIMS, fault="pass"), encoding="utf-8")
-    assert subject.loss(CASE).loss == 0
+
+
+def test_losses_of_the_rows_have_their_shape(tmp_path: Path) -> None:
+    subject = Program(written(tmp_path, "answer['loss'] = [1, 'Infinity']"))
+    each = Case("supcon", np.eye(2), np.array([0, 0]), {"reduction": "none"})
+    assert subject.loss(each).loss.tolist() == [1, np.inf]
+    with pytest.raises(AnswerError, match="loss must be a list of 2, got 2"):
+        subject.loss(each)
     subject.close()
 
 
