@@ -11,7 +11,7 @@ from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
 from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
-from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Implementation
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
 
@@ -171,8 +171,9 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     """Return the exception with its notes, where Hypothesis tells the falsifying example."""
     if call.excinfo is None:
         return ""
-    lines = traceback.format_exception_only(call.excinfo.value)
-    text = "".join(lines).strip().splitlines()
+    told = "".join(traceback.format_exception_only(call.excinfo.value)).strip()
+    # the sentence of an answer that is none says it all, and not where this suite keeps the class
+    text = told.removeprefix(f"{AnswerError.__module__}.AnswerError: ").splitlines()
     if not isinstance(call.excinfo.value, AssertionError):
         entry = call.excinfo.traceback[-1]
         text.append(f"at {Path(entry.path).name}:{entry.lineno + 1}")

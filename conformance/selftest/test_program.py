@@ -112,6 +112,13 @@ def test_an_array_of_another_shape_is_told_with_the_place(
     subject.close()
 
 
+def test_a_report_has_the_sentence_alone(tmp_path: Path) -> None:
+    subject = Program(written(tmp_path, "answer['loss'] = None"))
+    (failure,) = run(subject, tests=["test_loss[supcon-001-float64-loss]"]).failures
+    subject.close()
+    assert failure.message == f"{NUMBER}null"
+
+
 def test_losses_of_the_rows_have_their_shape(tmp_path: Path) -> None:
     subject = Program(written(tmp_path, "answer['loss'] = [1, 'Infinity']"))
     each = Case("supcon", np.eye(2), np.array([0, 0]), {"reduction": "none"})
