@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
-from typing import Any, get_type_hints
+from typing import Any
 
 from tuned_contrastive.conformance.adapters.answer import (
     QUOTED,
@@ -17,12 +17,11 @@ from tuned_contrastive.conformance.adapters.answer import (
     read_answer,
     read_line,
 )
+from tuned_contrastive.conformance.adapters.claims import PROTOCOL, read_claims
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
-    DTYPES,
     GRADIENTS,
     AnswerError,
-    Capabilities,
     Case,
     Float64,
     Outcome,
@@ -31,16 +30,7 @@ from tuned_contrastive.conformance.targets import TargetError
 from tuned_contrastive.reference.portable import portable
 from tuned_contrastive.spec import contract
 
-PROTOCOL = 1
 LONGEST_LINE = 2**26
-
-CHOICES = {
-    "losses": ("supcon", "tcl"),
-    "dtypes": DTYPES,
-    "reductions": contract.REDUCTIONS,
-    "inputs": ("flat", "views"),
-    "gradients": GRADIENTS,
-}
 
 
 class Program:
@@ -53,7 +43,7 @@ class Program:
         self._asked = 0
         try:
             claims = self._exchange({"hello": True, "protocol": PROTOCOL})
-            self.name, self.capabilities = _claims(claims)
+            self.name, self.capabilities = read_claims(claims)
         except (AnswerError, OSError, ValueError) as error:
             self.close()
             raise TargetError(f"{command!r} does not follow the protocol: {error}") from error
@@ -165,30 +155,6 @@ def _words(command: str) -> list[str]:
     if not words:
         raise TargetError(f"--program must name a program, got {command!r}")
     return words
-
-
-def _claims(answer: dict[str, Any]) -> tuple[str, Capabilities]:
-    """Return name and claims of the first answer; ValueError for what is not in the protocol."""
-    given = dict(answer)
-    if given.pop("protocol", None) != PROTOCOL:
-        raise ValueError(f"protocol must be {PROTOCOL}, got {answer.get('protocol')!r}")
-    name = given.pop("name", None)
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"name must be a string, got {name!r}")
-    if "losses" not in given:
-        raise ValueError("losses must be given, got none")
-    given = {"gradients": [], "dtypes": ["float64"], **given}
-    for field, value in given.items():
-        if field not in (*CHOICES, "unlabelled", "fixed"):
-            raise ValueError(f"the claims must have known fields, got {field!r}")
-        if field in CHOICES and not (isinstance(value, list) and set(value) <= set(CHOICES[field])):
-            raise ValueError(f"{field} must be of {', '.join(CHOICES[field])}, got {value!r}")
-    kinds = get_type_hints(Capabilities)
-    for field in CHOICES:
-        if field in given:
-            as_set = "frozenset" in str(kinds[field])
-            given[field] = frozenset(given[field]) if as_set else tuple(given[field])
-    return name, Capabilities(**given)
 
 
 def _portable(case: Case) -> dict[str, Any]:

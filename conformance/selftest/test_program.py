@@ -11,7 +11,7 @@ import pytest
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters import program
 from tuned_contrastive.conformance.adapters.program import Program
-from tuned_contrastive.conformance.protocol import AnswerError, Case
+from tuned_contrastive.conformance.protocol import AnswerError, Capabilities, Case
 from tuned_contrastive.conformance.run import run
 from tuned_contrastive.conformance.targets import TargetError
 from tuned_contrastive.spec.clauses import PERFORMANCE, PLANNED, SUITE, load_clauses
@@ -131,18 +131,68 @@ def test_losses_of_the_rows_have_their_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("claims", "told"),
     [
-        ({**CLAIMS, "protocol": 2}, "protocol must be 1, got 2"),
-        ({**CLAIMS, "name": ""}, "name must be a string, got ''"),
-        ({"protocol": 1, "name": "it"}, "losses must be given"),
-        ({**CLAIMS, "losses": ["ntxent"]}, "losses must be of supcon, tcl"),
-        ({**CLAIMS, "device": "cuda"}, "must have known fields, got 'device'"),
+        ({"protocol": 2}, "protocol must be 1, got 2"),
+        ({"protocol": True}, "protocol must be 1, got true"),
+        ({"name": ""}, 'name must be a string that is not empty, got ""'),
+        ({"name": ["it"]}, "name must be a string that is not empty, got a list of 1"),
+        ({"losses": None}, 'losses must be a list of some of "supcon", "tcl", got null'),
+        ({"losses": []}, 'losses must be a list of some of "supcon", "tcl", got a list of 0'),
+        (
+            {"losses": ["ntxent"]},
+            'losses must be a list of some of "supcon", "tcl", got "ntxent" in it',
+        ),
+        ({"losses": [["supcon"]]}, '"supcon", "tcl", got a list of 1 in it'),
+        ({"dtypes": ["float8"]}, '"bfloat16", "float16", got "float8" in it'),
+        ({"dtypes": "float64"}, '"bfloat16", "float16", got "float64"'),
+        ({"dtypes": []}, '"bfloat16", "float16", got a list of 0'),
+        ({"reductions": [1]}, '"mean", "sum", "none", got 1 in it'),
+        ({"inputs": {"flat": 1}}, '"flat", "views", got an object'),
+        ({"gradients": ["labels"]}, '"temperature", "k1", "k2", got "labels" in it'),
+        ({"unlabelled": "no"}, 'unlabelled must be true or false, got "no"'),
+        ({"fixed": ["k1"]}, "fixed must be an object, got a list of 1"),
+        ({"fixed": {"margin": 1}}, 'temperature, k1, k2, normalize, reduction, got "margin"'),
+        ({"fixed": {"temperature": "0.1"}}, "temperature must be a real number"),
+        ({"fixed": {"temperature": 0}}, "fixed: temperature must be finite and > 0, got 0"),
+        ({"fixed": {"k1": -1}}, "fixed: k1 must be finite and >= 0, got -1"),
+        ({"fixed": {"k2": 10**400}}, "fixed: k2 must be finite and >= 0, got inf"),
+        ({"fixed": {"k2": None}}, "fixed: k2 must be a real number"),
+        ({"fixed": {"normalize": 1}}, "fixed: normalize must be a bool, got int"),
+        ({"fixed": {"reduction": "max"}}, "fixed: reduction must be 'mean', 'sum' or 'none'"),
+        ({"device": "cuda"}, '"unlabelled", "gradients", "fixed", got "device"'),
     ],
 )
 def test_claims_that_the_protocol_does_not_know_are_wrong_usage(
-    tmp_path: Path, claims: object, told: str
+    claims: dict[str, object], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(TargetError, match=told):
+    command = written(tmp_path, claims={**CLAIMS, **claims})
+    assert main(["--program", command]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{command!r} does not follow the protocol: ")
+    assert said.endswith("\n")
+    assert told in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("missing", ["protocol", "name", "losses"])
+def test_required_claims_are_missed(missing: str, tmp_path: Path) -> None:
+    claims = {name: value for name, value in CLAIMS.items() if name != missing}
+    with pytest.raises(TargetError, match=f"{missing} must be given, got none"):
         Program(written(tmp_path, claims=claims))
+
+
+def test_claims_are_what_the_program_says(tmp_path: Path) -> None:
+    fixed = {"temperature": 0.1, "normalize": True, "reduction": "mean"}
+    told = {"dtypes": ["float32"], "inputs": ["flat"], "unlabelled": False, "fixed": fixed}
+    subject = Program(written(tmp_path, claims={**CLAIMS, **told, "gradients": []}))
+    subject.close()
+    assert subject.capabilities == Capabilities(
+        losses=frozenset({"supcon"}),
+        dtypes=("float32",),
+        inputs=frozenset({"flat"}),
+        unlabelled=False,
+        fixed=fixed,
+        gradients=frozenset(),
+    )
 
 
 def test_a_program_that_does_not_start_is_wrong_usage() -> None:
