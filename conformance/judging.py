@@ -171,10 +171,12 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     """Return the exception with its notes, where Hypothesis tells the falsifying example."""
     if call.excinfo is None:
         return ""
-    told = "".join(traceback.format_exception_only(call.excinfo.value)).strip()
-    # the sentence of an answer that is none says it all, and not where this suite keeps the class
-    text = told.removeprefix(f"{AnswerError.__module__}.AnswerError: ").splitlines()
-    if not isinstance(call.excinfo.value, AssertionError):
+    error = call.excinfo.value
+    told = "".join(traceback.format_exception_only(error)).strip()
+    if isinstance(error, AnswerError):  # whose sentence says it all, without the class
+        told = told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+    text = told.splitlines()
+    if not isinstance(error, AssertionError):
         entry = call.excinfo.traceback[-1]
         text.append(f"at {Path(entry.path).name}:{entry.lineno + 1}")
     return "\n".join(text[:MESSAGE_LINES])

@@ -112,11 +112,18 @@ def test_an_array_of_another_shape_is_told_with_the_place(
     subject.close()
 
 
-def test_a_report_has_the_sentence_alone(tmp_path: Path) -> None:
-    subject = Program(written(tmp_path, "answer['loss'] = None"))
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("answer['loss'] = None", f"{NUMBER}null"),
+        ("answer['id'] = 7", "answered case 7 where 1 was asked"),
+    ],
+)
+def test_a_report_has_the_sentence_alone(tmp_path: Path, fault: str, told: str) -> None:
+    subject = Program(written(tmp_path, fault))
     (failure,) = run(subject, tests=["test_loss[supcon-001-float64-loss]"]).failures
     subject.close()
-    assert failure.message == f"{NUMBER}null"
+    assert failure.message == told
 
 
 def test_losses_of_the_rows_have_their_shape(tmp_path: Path) -> None:
