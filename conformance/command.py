@@ -80,9 +80,12 @@ def show(options: argparse.Namespace) -> int:
         if name not in vectors:
             raise TargetError(f"{name} has no numbers to show: it is a call that must be refused")
     subject = _implementation(options)
+    answered = True
     for name in dict.fromkeys(options.vector):
-        say(shown(vectors[name], subject))
-    return 0
+        text, got = shown(vectors[name], subject)
+        say(text)
+        answered = answered and got
+    return 0 if answered else 1
 
 
 def judge_all(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
 from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
-from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Implementation
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
 
@@ -176,9 +176,12 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     """Return the exception with its notes, where Hypothesis tells the falsifying example."""
     if call.excinfo is None:
         return ""
-    lines = traceback.format_exception_only(call.excinfo.value)
-    text = "".join(lines).strip().splitlines()
-    if not isinstance(call.excinfo.value, AssertionError):
+    error = call.excinfo.value
+    told = "".join(traceback.format_exception_only(error)).strip()
+    if isinstance(error, AnswerError):  # whose sentence says it all, without the class
+        told = told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+    text = told.splitlines()
+    if not isinstance(error, AssertionError):
         entry = call.excinfo.traceback[-1]
         text.append(f"at {Path(entry.path).name}:{entry.lineno + 1}")
     return "\n".join(text[:MESSAGE_LINES])

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.adapters.callable import bare_implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Case
 from tuned_contrastive.conformance.selftest.doctored import PLAIN_NUMPY, PLAIN_SUPCON, WRONG_SIGN
 
 TORCH = ["--framework", "torch", "--losses", "supcon"]
@@ -123,6 +126,20 @@ def test_numpy_function_is_judged_by_its_values(tmp_path: Path) -> None:
     assert statuses(document)["TCL-1"] == "pass"
     assert statuses(document)["GRD-1"] == statuses(document)["SUP-10"] == "not-applicable"
     assert "only values are judged" in " ".join(document["results"][0]["notes"])
+
+
+def test_a_value_that_is_no_tensor_is_told_as_such() -> None:
+    subject = bare_implementation(
+        lambda embeddings, labels: 0.5,
+        name="mine",
+        framework="torch",
+        loss="supcon",
+        assume="normalizes",
+    )
+    case = Case("supcon", np.eye(2), np.array([0, 0]))
+    for call in (subject.loss, lambda case: subject.gradients(case, np.array(1.0))):
+        with pytest.raises(AnswerError, match=r"return a torch\.Tensor, got float: 0\.5"):
+            call(case)
 
 
 @pytest.mark.parametrize(

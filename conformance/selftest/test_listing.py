@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,75 @@ def test_a_vector_is_shown_with_what_came_out(capsys: Capture) -> None:
     assert shown.startswith("supcon-001: supcon, cites ")
     for word in ("embeddings", "expected", "got", "difference", "allowed", "each row's norm"):
         assert word in shown
+
+
+FAILING = """
+import sys
+
+def raises(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    raise ValueError("not today\\nnor tomorrow")
+
+def leaves(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    sys.exit("gone")
+
+def speaks(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    return "soon"
+
+def right(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    from tuned_contrastive.reference import supcon_loss
+    return supcon_loss(embeddings, labels, temperature=temperature)
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "told"),
+    [
+        ("raises", "nothing: it raised ValueError: not today, at failing.py:5"),
+        ("leaves", "nothing: it raised SystemExit: gone, at failing.py:8"),
+        ("speaks", "nothing: {target} must return a NumPy array or a number, got str: 'soon'"),
+    ],
+)
+def test_a_vector_is_shown_with_what_stopped_the_function(
+    attribute: str, told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING, encoding="utf-8")
+    target = f"{tmp_path / 'failing.py'}:{attribute}"
+    bare = ["--framework", "numpy", "--losses", "supcon"]
+    assert main([target, *bare, "--vector", "supcon-001", "--show"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("supcon-001: supcon, cites ")
+    assert "loss in float64\n  expected   1.52028811\n" in shown
+    assert shown.endswith(f"  got        {told.format(target=target)}\n")
+
+
+def test_a_vector_is_shown_with_the_value_of_a_function_without_gradients(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING, encoding="utf-8")
+    bare = ["--framework", "numpy", "--losses", "supcon", "--vector", "supcon-001", "--show"]
+    assert main([f"{tmp_path / 'failing.py'}:right", *bare]) == 0
+    assert "got        1.52028811" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("sys.exit('cannot go on')", "nothing: ended with status 1: cannot go on"),
+        ("time.sleep(60)", "nothing: no answer within 2 s"),
+        ("print('debug', flush=True)", "nothing: answered with what is no JSON object"),
+    ],
+)
+def test_a_vector_is_shown_with_what_stopped_the_program(
+    answer: str, told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    claims = json.dumps({"protocol": 1, "name": "it", "losses": ["supcon"]})
+    source = f"import sys, time\ninput()\nprint({claims!r}, flush=True)\ninput()\n{answer}\n"
+    (tmp_path / "failing.py").write_text(source, encoding="utf-8")
+    program = ["--program", f"{sys.executable} {tmp_path / 'failing.py'}", "--time-limit", "2"]
+    assert main([*program, "--vector", "supcon-001", "--show"]) == 1
+    shown = capsys.readouterr().out
+    assert "loss in float64\n  expected   1.52028811\n" in shown
+    assert f"  got        {told}" in shown
 
 
 def test_only_the_tests_of_a_vector_run(tmp_path: Path, capsys: Capture) -> None:

@@ -83,6 +83,19 @@ def test_schema_refuses_an_unknown_field(path: tuple[str | int, ...]) -> None:
         validate(document)
 
 
+def test_document_names_the_format_that_its_schema_has() -> None:
+    document = document_of(sample.part())
+    assert document["format"] == SCHEMA["$id"] == "urn:tuned-contrastive:conformance-report:1"
+
+
+@pytest.mark.parametrize("other", [None, "urn:tuned-contrastive:conformance-report:2"])
+def test_schema_refuses_another_format(other: str | None) -> None:
+    document = document_of(sample.part())
+    del document["format"]
+    with pytest.raises(jsonschema.ValidationError, match=r"format|conformance-report:1"):
+        validate(document if other is None else {**document, "format": other})
+
+
 def test_schema_refuses_a_status_that_does_not_exist() -> None:
     document = document_of(sample.part())
     document["results"][0]["clauses"][0]["status"] = "passed"
