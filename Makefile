@@ -49,6 +49,7 @@ bench: .venv/ready
 	mkdir -p $(RESULTS)
 	$(BIN)/python -m tuned_contrastive.benchmarks speed $(BENCH) --variants --json $(RESULTS)/speed.json > /dev/null
 	$(BIN)/python -m tuned_contrastive.benchmarks memory $(BENCH) --json $(RESULTS)/memory.json > /dev/null
+	$(BIN)/python -m tuned_contrastive.benchmarks profile $(BENCH) --json $(RESULTS)/profile.json > /dev/null
 	$(BIN)/python -m tuned_contrastive.benchmarks report --results $(RESULTS) $(if $(BENCH),,--readme README.md)
 
 # The paper's claims about accuracy: half an hour of two cores; goes on where it was stopped.

@@ -1,7 +1,6 @@
 """The command: ``python -m tuned_contrastive.benchmarks``, one subcommand for each measurement."""
 
 import argparse
-import importlib.util
 import math
 import sys
 from pathlib import Path
@@ -11,8 +10,9 @@ from tuned_contrastive.benchmarks import command, gpu, report
 from tuned_contrastive.benchmarks.accuracy import command as accuracy
 from tuned_contrastive.benchmarks.cases import FRAMEWORKS, LOSSES, Case
 from tuned_contrastive.benchmarks.environment import cores
-from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.response import command as response
+from tuned_contrastive.conformance.targets import missing
 
 EXAMPLES = """examples:
   everything of the targets, with figures (make bench does this, and memory):
@@ -22,6 +22,8 @@ EXAMPLES = """examples:
         --sizes 1024 4096 --rival my_loss.py:my_supcon
   peak memory, each figure from a fresh process:
     python -m tuned_contrastive.benchmarks memory --frameworks jax --sizes 4096 16384
+  which operations the time goes into, beside the floor:
+    python -m tuned_contrastive.benchmarks profile --frameworks torch --sizes 256 4096
   on a GPU, with torch and jax only:
     python -m tuned_contrastive.benchmarks gpu --output gpu-results
   what the losses do to a pair, in figures:
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0 done, 1 broken down, 2 wrong usage."""
     options = parser().parse_args(arguments)
     try:
-        if options.command in ("speed", "memory"):
+        if options.command in ("speed", "memory", "profile"):
             check(options)
         status: int = options.run(options)
         return status
@@ -66,16 +68,20 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = made.add_subparsers(
-        dest="command", required=True, metavar="speed|memory|gpu|response|accuracy|report"
+        dest="command", required=True, metavar="speed|memory|profile|gpu|response|accuracy|report"
     )
-    about = {"speed": "time of value and gradient", "memory": "peak memory of value and gradient"}
+    about = {
+        "speed": "time of value and gradient",
+        "memory": "peak memory of value and gradient",
+        "profile": "share of each operation in that time",
+    }
     for name, what in about.items():
         one = commands.add_parser(
             name, help=what, description=f"Measures the {what}.", epilog=EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         one.set_defaults(run=getattr(command, name))
-        _add_measuring(one, Case("supcon", 2))
+        _add_measuring(one, Case("supcon", 2), times=name != "profile")
     one = commands.add_parser("gpu", help="conformance, speed and memory on CUDA")
     one.add_argument("--output", metavar="DIR", default="gpu-results", help="made if missing")
     one.add_argument("--seconds", type=float, default=520.0, help="for all of it (520)")
@@ -97,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _add_measuring(one: argparse.ArgumentParser, base: Case) -> None:
+def _add_measuring(one: argparse.ArgumentParser, base: Case, times: bool) -> None:
     add = one.add_argument
     add("--frameworks", nargs="+", choices=FRAMEWORKS, help="those installed, by default")
     add("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
@@ -106,24 +112,24 @@ def _add_measuring(one: argparse.ArgumentParser, base: Case) -> None:
     add("--classes", nargs="+", type=int, metavar="C", default=[base.classes], help="(100)")
     add("--temperature", type=float, metavar="T", default=base.temperature, help="(0.1)")
     add("--learnable", action="store_true", help="T, k1 and k2 get gradients, too")
+    add("--json", metavar="FILE", help="write the results")
+    add("--threads", type=int, metavar="N", default=min(2, cores()), help="(2)")
+    add("--quick", action="store_true", help="small sizes, few samples: does it work")
+    if not times:
+        one.set_defaults(variants=False, rival=None, plot=None, seconds=1.0, memory_limit=0.0)
+        return
     add("--variants", action="store_true", help="also the further cases of the targets")
     add("--rival", metavar="FILE.py:attribute", help="f(embeddings, labels) of one framework")
-    add("--json", metavar="FILE", help="write the results")
     add("--plot", metavar="FILE", help="draw them, .png or .svg")
-    add("--threads", type=int, metavar="N", default=min(2, cores()), help="(2)")
     add("--seconds", type=float, default=2.5, help="of rounds for one case (2.5)")
     add("--memory-limit", type=float, default=0.0, metavar="GIB", help="by default what is free")
-    add("--quick", action="store_true", help="small sizes, few samples: does it work")
 
 
 def check(options: argparse.Namespace) -> None:
     """Refuse wrong usage before any work."""
-    missing = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is None]
-    for name in options.frameworks or ():
-        if name in missing:
-            raise UsageError(f"{name} is not installed: pip install 'tuned-contrastive[{name}]'")
+    require(*(options.frameworks or ()))
     if not options.frameworks:
-        options.frameworks = [name for name in FRAMEWORKS if name not in missing]
+        options.frameworks = [name for name in FRAMEWORKS if not missing(name)]
     wrong = [
         ("--sizes must be 2 or more", any(N < 2 for N in options.sizes or ())),
         ("--dims must be 1 or more", any(D < 1 for D in options.dims)),
@@ -154,8 +160,8 @@ def _check_files(options: argparse.Namespace) -> None:
             raise UsageError(f"{name} is in no folder that exists")
     if options.plot and Path(options.plot).suffix not in (".png", ".svg"):
         raise UsageError(f"--plot must end in .png or .svg, got {options.plot}")
-    if options.plot and importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot needs matplotlib: pip install 'tuned-contrastive[benchmarks]'")
+    if options.plot:
+        require("matplotlib")
 
 
 if __name__ == "__main__":

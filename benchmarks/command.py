@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks import cases as every_case
-from tuned_contrastive.benchmarks import frameworks, tables
+from tuned_contrastive.benchmarks import frameworks, profiling, tables
 from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.environment import environment, memory_bytes
 from tuned_contrastive.benchmarks.floor import SIDE
@@ -91,10 +91,30 @@ def memory(options: argparse.Namespace) -> int:
     return _conclude(found, options)
 
 
+def profile(options: argparse.Namespace) -> int:
+    """Tell the operations of every case's step, and return the status."""
+    chosen = _cases(options, profiling.SIZES)
+    found = _document("profile", options)
+    progress = Progress("profile", len(chosen) * len(options.frameworks))
+    with tempfile.TemporaryDirectory() as folder, _kept_if_interrupted(found, options):
+        for name in options.frameworks:
+
+            def hear(answer: Document, name: str = name) -> None:
+                found["measurements"].append(answer["done"])
+                progress.step(f"{name}: {answer['done']['loss']}, N = {answer['done']['N']}")
+
+            request = _request("profile", name, options, folder)
+            why = ask(request | {"cases": [_as_json(case) for case in chosen]}, hear)
+            if why:
+                raise RuntimeError(f"the worker of {name} broke down: {why}")
+    progress.close()
+    return _conclude(found, options)
+
+
 def _cases(options: argparse.Namespace, sizes: tuple[int, ...]) -> list[Case]:
     """Return one case for each loss, size and setting, losses together, sizes ascending."""
     if options.quick and not options.sizes:
-        options.sizes = [256, 1024] if options.command == "speed" else [1024]
+        options.sizes = [1024] if options.command == "memory" else [256, 1024]
     found = []
     for loss, D, classes, N in itertools.product(
         options.losses, options.dims, options.classes, options.sizes or sizes

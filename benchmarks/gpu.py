@@ -1,7 +1,6 @@
 """What `gpu` does: conformance on CUDA, then time and memory there, within ten minutes."""
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,8 +13,9 @@ from tuned_contrastive.benchmarks import figures, gpu_tables
 from tuned_contrastive.benchmarks.cases import LOSSES, Case
 from tuned_contrastive.benchmarks.command import write_json
 from tuned_contrastive.benchmarks.environment import cores, environment
-from tuned_contrastive.benchmarks.processes import UsageError, ask
+from tuned_contrastive.benchmarks.processes import UsageError, ask, require
 from tuned_contrastive.benchmarks.progress import Progress
+from tuned_contrastive.conformance.targets import SUITE_NEEDS, missing
 
 SIZES = (1024, 4096, 16384, 65536, 262144)
 DIMS = (128, 512)
@@ -34,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
     """Judge and measure on the first CUDA device, and return the exit status."""
     if not 0 < options.seconds < 3600:
         raise UsageError("--seconds must be above 0 and below 3600")
+    require(*SUITE_NEEDS)
+    if all(missing(name) for name in CARD):
+        require(*CARD)
     began = time.monotonic()
     cards = {name: card for name in CARD if (card := _card(name))}
     if not cards:
@@ -53,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         raise
     finally:
         write_json(folder / "gpu.json", found)
-    if importlib.util.find_spec("matplotlib") and found["measurements"]:
+    if not missing("matplotlib") and found["measurements"]:
         figures.draw(found, folder / "gpu.svg", folder / "gpu.png")
     sys.stdout.write(gpu_tables.document(found))
     passed = all(each["status"] != "failed" for each in found["conformance"])
@@ -79,7 +82,7 @@ def variant(D: int, dtype: str) -> str:
 
 def _card(name: str) -> str:
     """Return the name of a framework's CUDA device; nothing where it has none."""
-    if importlib.util.find_spec(name) is None:
+    if missing(name):
         return ""
     done = subprocess.run(
         [sys.executable, "-c", CARD[name]], capture_output=True, text=True, check=False

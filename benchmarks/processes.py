@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tuned_contrastive.benchmarks.cases import Case
+from tuned_contrastive.conformance.targets import missing
 
 Answer = dict[str, Any]
 WORKER = [sys.executable, "-m", "tuned_contrastive.benchmarks.worker"]
@@ -18,6 +19,12 @@ MOST_BREAKDOWNS = 8
 
 class UsageError(Exception):
     """What was asked for cannot be measured; nothing has been."""
+
+
+def require(*packages: str) -> None:
+    """Refuse to begin where one of some packages is not installed."""
+    if told := missing(*packages):
+        raise UsageError(told)
 
 
 def ask(request: Answer, hear: Callable[[Answer], None], seconds: float | None = None) -> str:

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
-from tuned_contrastive.benchmarks import targets
+from tuned_contrastive.benchmarks import profiling, targets
 
 Document = Mapping[str, Any]
 FIT_FROM = 4096
 """Below it, what does not grow with N counts too much."""
+
+OTHERS = 5
+"""Operations that a profile names beside products and exponentials."""
 
 
 def document(found: Document) -> str:
@@ -18,6 +21,8 @@ def document(found: Document) -> str:
     if found["what"] == "speed":
         parts += [_speed_table(*group) for group in _groups(found)]
         parts.append(targets_table(found, None))
+    elif found["what"] == "profile":
+        return f"{parts[0]}\n{profile(found)}"
     else:
         parts += [_memory_table(*group) for group in _groups(found)]
         parts.append(targets_table(None, found))
@@ -171,6 +176,30 @@ def _memory_table(framework: str, loss: str, variant: str, measured: Sequence[Do
         rows.append([str(each["N"]), each["name"], *cells])
     title = f"### {framework}, {targets.LOSS_NAMES[loss]}, {variant}: growth of peak memory\n\n"
     return title + table(["N", "", "MiB", "compiler's own figure, MiB"], rows)
+
+
+def profile(found: Document) -> str:
+    """Return what of each step's time its products, its exponentials and the rest take."""
+    rows = []
+    for each in found["measurements"]:
+        floor = each["floor"]
+        exponentials = each["N"] ** 2 * floor["seconds_per_exponential"]
+        title = [f"{each['framework']} {targets.LOSS_NAMES[each['loss']]}", str(each["N"])]
+        whole = floor["seconds"]
+        cells = [duration(value) for value in (whole, whole - exponentials, exponentials)]
+        rows.append([*title, "floor", *cells, ""])
+        for candidate in each["candidates"]:
+            seconds, shares = candidate["seconds"], candidate["shares"]
+            products, terms = (
+                duration(seconds * profiling.share_of(shares, kind))
+                for kind in (profiling.PRODUCTS, profiling.EXPONENTIALS)
+            )
+            rest = ", ".join(
+                f"{name} {duration(seconds * share)}"
+                for name, share in profiling.others(shares, OTHERS)
+            )
+            rows.append([*title, candidate["name"], duration(seconds), products, terms, rest])
+    return table(["", "N", "", "all", "products", "exponentials", "most of the rest"], rows)
 
 
 def _groups(found: Document) -> Iterator[tuple[str, str, str, list[Document]]]:

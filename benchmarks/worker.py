@@ -55,7 +55,7 @@ def limit_memory(free: float) -> None:
 def serve(request: dict[str, Any], tell: Tell) -> None:
     """Load the framework and the rival, then measure case by case."""
     # Only now: a framework starts as many threads as there are cores.
-    from tuned_contrastive.benchmarks import gpu_timing, memory, speed
+    from tuned_contrastive.benchmarks import gpu_timing, memory, profiling, speed
     from tuned_contrastive.benchmarks.floor import Floor
     from tuned_contrastive.benchmarks.frameworks import load
     from tuned_contrastive.conformance.targets import TargetError, load_attribute
@@ -88,6 +88,10 @@ def serve(request: dict[str, Any], tell: Tell) -> None:
         name = request["candidate"]
         return tell({"done": memory.measure_memory(framework, cases[0], name, settings, rival)})
     floor = Floor.of(framework, int(request["side"]))
+    if request["what"] == "profile":
+        for case in cases:
+            tell({"done": profiling.profile(framework, case, floor)})
+        return None
     for number, case in enumerate(cases):
         excused = {name: why for at, name, why in request["excused"] if at == number}
 

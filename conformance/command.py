@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.conformance import compared, files, gate, ledger, report
+from tuned_contrastive.conformance import options as options_of
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.listing import shown
 from tuned_contrastive.conformance.protocol import Implementation
-from tuned_contrastive.conformance.run import INTERRUPTED as STOPPED
-from tuned_contrastive.conformance.run import Result, run
+from tuned_contrastive.conformance.run import Result, not_begun, run
 from tuned_contrastive.conformance.targets import (
     OWN,
     TargetError,
@@ -28,14 +29,15 @@ from tuned_contrastive.conformance.targets import (
     load_target,
     missing_package,
 )
-from tuned_contrastive.conformance.terminal import Progress, say
+from tuned_contrastive.conformance.terminal import INTERRUPTED, TOLD_INTERRUPTED, Progress, say
 from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.conformance.verdict import ClauseResult
 from tuned_contrastive.spec.clauses import load_clauses
 
-BARE = ("framework", "losses", "set", "assume", "input", "device", "dtype")
-INTERRUPTED = 130
-"""The exit status after ctrl-C."""
+BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
+TOLD_WRITTEN = "written: {}"
+TIME_LIMIT = 10.0
+"""Seconds that a program has for one case."""
 
 
 def judge_one(options: argparse.Namespace) -> int:
@@ -43,35 +45,17 @@ def judge_one(options: argparse.Namespace) -> int:
     target: str = options.target or options.program
     _check_names(options)
     files.check(options)
-    if options.compared:
-        raise TargetError("--compared goes with all")
-    named = target in known_targets()
     whole = not (options.device or options.dtype)
-    subject = _implementation(options)
     try:
-        result = run(
-            subject,
-            target=target,
-            clauses=options.clause,
-            tests=options.test,
-            of_vectors=options.vector,
-            seed=options.seed,
-            performance=options.performance,
-            declared=load_deviations(target) if named else (),
-            not_applicable=committed_not_applicable(target) if named and whole else None,
-            progress=Progress(target),
-            stop_at_first=options.fail_fast,
-            warnings_are_errors=target in OWN,
-        )
-    finally:
-        if isinstance(subject, Program):
-            subject.close()
+        result = _result(target, options, whole)
+    except KeyboardInterrupt:  # while its framework was loaded
+        result = not_begun(target)
     if result.partial and not result.ran and result.as_declared:
-        raise TargetError("no test of that name, vector or clause applies to the target")
+        raise TargetError(_why_nothing_ran(result))
     entry = report.entry_of(result, reproducing(options))
     say(report.table(entry))
     say(report.failures(result, reproducing(options)))
-    files.write(options, [entry])
+    _write(options, [entry])
     if result.interrupted:
         return INTERRUPTED
     judged_whole = target in OWN and whole and not result.partial
@@ -90,48 +74,51 @@ def judge_mutants() -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Print the vectors with what the target makes of them, and return the exit status."""
-    if not options.vector:
-        raise TargetError("--show goes with --vector ID")
     _check_names(options)
+    vectors = {vector.id: vector for vector in load_vectors().values}
+    for name in options.vector:
+        if name not in vectors:
+            raise TargetError(f"{name} has no numbers to show: it is a call that must be refused")
     subject = _implementation(options)
-    for vector in load_vectors().values:
-        if vector.id in options.vector:
-            say(shown(vector, subject))
-    return 0
+    answered = True
+    for name in dict.fromkeys(options.vector):
+        text, got = shown(vectors[name], subject)
+        say(text)
+        answered = answered and got
+    return 0 if answered else 1
 
 
 def judge_all(options: argparse.Namespace) -> int:
     """Judge every installed target in a process of its own, and return the exit status."""
-    if any(getattr(options, name) for name in BARE):  # --device, too: numpy has none
-        raise TargetError("options for a bare function or class go with one target, not with all")
     _check_names(options)
     files.check(options)
-    if options.compared and (options.clause or options.test or options.vector or options.fail_fast):
-        raise TargetError("--compared needs the whole suite")
-    if options.compared and options.json:
-        facts = compared.facts_beside(Path(options.compared)).resolve()
-        if Path(options.json).resolve() == facts:
-            raise TargetError(f"--json and the facts of --compared are the same file, {facts}")
     entries: list[report.Entry] = []
-    for target in installed_targets():
-        with tempfile.TemporaryDirectory() as folder:
-            entries.append(_judge_apart(target, options, Path(folder) / "result.json"))
-        if _interrupted(entries[-1]):
-            break
+    interrupted = False
+    try:
+        for target in installed_targets():
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "result.json"
+                entry, interrupted = _judge_apart(target, options, file)
+            entries.append(entry)
+            if interrupted:
+                break
+    except KeyboardInterrupt:  # while no process was waited for
+        interrupted = True
+        entries = entries or [report.entry_of(not_begun("all"))]
     say(report.matrix(entries))
     for target in known_targets():
         if missing_package(target):
             say(f"{target}: not judged, {missing_package(target)}")
     for entry in entries:
         say(report.summary(entry))
-    for place in files.write(options, entries):
-        say(f"written: {place}")
-    if _interrupted(entries[-1]):
+    _write(options, entries)
+    if interrupted:
+        say(TOLD_INTERRUPTED)
         return INTERRUPTED
     as_declared = all(entry["as_declared"] for entry in entries)
     if options.compared and as_declared:  # else the page would lose what it says
         compared.write(Path(options.compared), entries)
-        say(f"written: {Path(options.compared).resolve()}")
+        say(TOLD_WRITTEN.format(Path(options.compared).resolve()))
     return 0 if as_declared else 1
 
 
@@ -144,17 +131,47 @@ def reproducing(options: argparse.Namespace) -> str:
         words += [word for value in values for word in (f"--{name}", value)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
-    words += ["--time-limit", f"{options.time_limit:g}"] if options.program else []
+    words += ["--time-limit", f"{options.time_limit:g}"] if options.time_limit else []
     return f"{report.COMMAND} {shlex.join(words)}"
+
+
+def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
+    """Return what the suite finds of the target."""
+    named = target in known_targets()
+    subject = _implementation(options)
+    try:
+        return run(
+            subject,
+            target=target,
+            clauses=options.clause,
+            tests=options.test,
+            of_vectors=options.vector,
+            seed=options.seed,
+            performance=options.performance,
+            declared=load_deviations(target) if named else (),
+            not_applicable=committed_not_applicable(target) if named and whole else None,
+            progress=Progress(target),
+            stop_at_first=options.fail_fast,
+            warnings_are_errors=target in OWN,
+        )
+    finally:
+        if isinstance(subject, Program):
+            subject.close()
+
+
+def _why_nothing_ran(result: Result) -> str:
+    """Return why no test ran: there is none, or none applies."""
+    reasons = dict.fromkeys(clause.reason for clause in result.clauses if clause.reason)
+    if not reasons:
+        return "there is no test of that name, vector or clause"
+    return f"no test that was asked for applies to {result.target}: {'; '.join(reasons)}"
 
 
 def _implementation(options: argparse.Namespace) -> Implementation:
     """Return what the options name: a bare function or class, or an object of the protocol."""
-    given = {name for name in BARE if getattr(options, name)}
     if options.program:
-        if given:
-            raise TargetError("a program takes no options for a bare function or class")
-        return Program(options.program, options.time_limit)
+        return Program(options.program, options.time_limit or TIME_LIMIT)
+    given = {name for name in BARE if getattr(options, name)}
     if options.target in known_targets() or not given:
         if given - {"device", "dtype"}:
             raise TargetError(f"{options.target} takes no options for a bare function or class")
@@ -188,38 +205,42 @@ def _settings(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> report.Entry:
-    """Judge one target in a process of its own, and read back what it found."""
+def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:
+    """Write the reports, and say where."""
+    for place in files.write(options, entries):
+        say(TOLD_WRITTEN.format(place))
+
+
+def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> tuple[report.Entry, bool]:
+    """Judge one target in a process of its own; return what it found, and whether to stop there."""
     words = [sys.executable, "-m", "tuned_contrastive.conformance", target, "--json", str(file)]
     words += [] if options.seed is None else ["--seed", str(options.seed)]
     words += ["--performance"] if options.performance else []
     words += ["--fail-fast"] if options.fail_fast else []
-    words += ["--acknowledge"] if options.acknowledge else []
+    words += ["--acknowledge"] if options.acknowledge and target in OWN else []
     for name in ("clause", "test", "vector"):
         words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
-    stopped = False
+    interrupted = False
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = process.communicate()[0]
         except KeyboardInterrupt:  # which it got, too: it writes what it has judged
-            stopped = True
+            interrupted = True
             said = process.communicate()[0]
-    say(said)
+    say(said.replace(f"{TOLD_WRITTEN.format(file.resolve())}\n", ""))  # a file for us alone
+    interrupted |= process.returncode in (INTERRUPTED, -signal.SIGINT)
     is_narrowed = options.clause or options.test or options.vector
     if not file.is_file() and process.returncode == 2 and is_narrowed:
-        return report.entry_of(Result(target, (), (), partial=True))  # nothing applies to it
+        nothing_applies = Result(target, (), (), partial=True)
+        return report.entry_of(nothing_applies), interrupted
+    if not file.is_file() and interrupted:
+        return report.entry_of(not_begun(target)), interrupted
     if not file.is_file():
-        ended = f"its process ended with status {process.returncode} and no result"
-        reason = STOPPED if stopped else ended
+        reason = f"its process ended with status {process.returncode} and no result"
         errors = tuple(ClauseResult(name, "error", reason=reason) for name in load_clauses())
-        return report.entry_of(Result(target, errors, (), partial=stopped))
+        return report.entry_of(Result(target, errors, ())), interrupted
     found: list[report.Entry] = json.loads(file.read_text(encoding="utf-8"))["results"]
-    return found[0]
-
-
-def _interrupted(entry: report.Entry) -> bool:
-    """Return whether somebody ended a target's run before it was done."""
-    return any(clause["reason"] == STOPPED for clause in entry["clauses"])
+    return found[0], interrupted
 
 
 def _check_names(options: argparse.Namespace) -> None:
@@ -231,7 +252,7 @@ def _check_names(options: argparse.Namespace) -> None:
     for name in options.vector or ():
         if name not in vectors:
             raise TargetError(f"{name} is no vector: --list vectors names them")
-    if not options.time_limit > 0:
+    if options.time_limit is not None and not options.time_limit > 0:
         raise TargetError(f"--time-limit must be > 0, got {options.time_limit:g}")
 
 

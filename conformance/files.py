@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.conformance import report
+from tuned_contrastive.conformance.compared import facts_beside
 from tuned_contrastive.conformance.junit import junit
 from tuned_contrastive.conformance.page import page
 from tuned_contrastive.conformance.targets import TargetError
@@ -16,15 +17,18 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a report that could not be written before anything is judged."""
-    for kind in (*KINDS, "compared"):
-        file = getattr(options, kind)
-        if file and not Path(file).resolve().parent.is_dir():
-            raise TargetError(f"{file} is in no folder that exists")
-        if file and Path(file).is_dir():
-            raise TargetError(f"{file} is a folder, and --{kind} needs a file")
-        if file and not _can_be_written(Path(file)):
-            raise TargetError(f"{file} cannot be written, and --{kind} needs it")
+    """Refuse a report that could not be written before anything is judged, or over another."""
+    known: dict[Path, str] = {}
+    for name, file in _places(options).items():
+        other = known.setdefault(file.resolve(), name)
+        if other != name:
+            raise TargetError(f"{other} and {name} are the same file, {file}")
+    for name, file in _places(options).items():
+        try:
+            _check_place(name, file)
+        except OSError as error:
+            why = f"{file} cannot be written, and {name} needs it: {error.strerror}"
+            raise TargetError(why) from error
 
 
 def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> list[Path]:
@@ -36,8 +40,27 @@ def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> list[
     return [file.resolve() for file in asked.values()]
 
 
-def _can_be_written(file: Path) -> bool:
-    return os.access(file if file.exists() else file.resolve().parent, os.W_OK)
+def _places(options: argparse.Namespace) -> dict[str, Path]:
+    """Return the files that will be written, by what asks for them."""
+    given = {f"--{kind}": getattr(options, kind) for kind in (*KINDS, "compared")}
+    places = {name: Path(file) for name, file in given.items() if file}
+    if options.compared:
+        places["--compared, for its facts,"] = facts_beside(places["--compared"])
+    return places
+
+
+def _check_place(name: str, file: Path) -> None:
+    """Open a file as if to write it, and leave all as it was; OSError where that cannot be."""
+    place = file.resolve()
+    if not place.parent.is_dir():
+        raise TargetError(f"{file} is in no folder that exists")
+    if place.is_dir():
+        raise TargetError(f"{file} is a folder, and {name} needs a file")
+    if place.is_file():
+        os.close(os.open(place, os.O_WRONLY))
+    elif not place.exists():  # a pipe or a device is there: to open it may wait for a reader
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        place.unlink()
 
 
 def as_json(document: dict[str, Any]) -> str:

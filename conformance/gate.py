@@ -10,7 +10,7 @@ from tuned_contrastive.conformance.applicability import Needs, why_not
 from tuned_contrastive.conformance.judge import quantity_share
 from tuned_contrastive.conformance.mutants.table import Row, rows
 from tuned_contrastive.conformance.protocol import Implementation
-from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.suite.test_vectors import case_of
 from tuned_contrastive.conformance.vectors import Vector, load_vectors
 
@@ -51,11 +51,19 @@ def judge_mutants(tell: Callable[[str, int, int], None] | None = None) -> list[J
 def judge(row: Row) -> Judged:
     """Judge one mutant and its twin."""
     subject = row.make()
-    result = run(subject, clauses={row.clause})
+    result = _run(subject, row.clause)
     failed = tuple(record.test for record in result.failures if row.clause in record.clauses)
     passing, bits = _over_vectors(subject)
     seen = hashlib.sha256("\n".join((bits, *failed)).encode()).hexdigest()
     return Judged(row, failed, _is_sound(_root(subject), row.clause, subject), passing, seen)
+
+
+def _run(subject: Implementation, clause: str) -> Result:
+    """Run the tests of a clause; an interrupt ends more than the one run that pytest ends."""
+    result = run(subject, clauses={clause})
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def _root(subject: Implementation) -> type[Implementation]:
@@ -69,7 +77,7 @@ def _is_sound(root: type[Implementation], clause: str, subject: Implementation) 
     if key not in _SOUND:
         twin = root()
         twin.capabilities = subject.capabilities
-        result = run(twin, clauses={clause})
+        result = _run(twin, clause)
         _SOUND[key] = bool(result.ran) and not result.failures
     return _SOUND[key]
 

@@ -11,7 +11,7 @@ from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
 from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
-from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Implementation
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
 
@@ -68,6 +68,7 @@ class Judge:
         self.performance = performance
         self.progress = progress or (lambda test, done, total: None)
         self.records = Records()
+        self.interrupted = False
         self._total = 0
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -108,6 +109,10 @@ class Judge:
         """Keep what stopped a test file from being read."""
         if report.failed:
             self.records.broken.append(f"{report.nodeid}: {report.longreprtext}")
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Keep that somebody stopped the run; pytest calls a file that it cannot read so, too."""
+        self.interrupted |= not isinstance(excinfo.value, pytest.Session.Interrupted)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -171,9 +176,12 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     """Return the exception with its notes, where Hypothesis tells the falsifying example."""
     if call.excinfo is None:
         return ""
-    lines = traceback.format_exception_only(call.excinfo.value)
-    text = "".join(lines).strip().splitlines()
-    if not isinstance(call.excinfo.value, AssertionError):
+    error = call.excinfo.value
+    told = "".join(traceback.format_exception_only(error)).strip()
+    if isinstance(error, AnswerError):  # whose sentence says it all, without the class
+        told = told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+    text = told.splitlines()
+    if not isinstance(error, AssertionError):
         entry = call.excinfo.traceback[-1]
         text.append(f"at {Path(entry.path).name}:{entry.lineno + 1}")
     return "\n".join(text[:MESSAGE_LINES])

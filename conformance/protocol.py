@@ -14,6 +14,10 @@ TILES = {"dense": 0, "tiles of 1": 1, "tiles of 3": 3, "one tile": 10**6}
 """Modes in which the pairs are visited by tiles of so many rows (0: all at once)."""
 
 
+class AnswerError(AssertionError):
+    """What came back is no answer; the message says what was allowed, and what came."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One call of a loss.

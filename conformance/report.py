@@ -27,6 +27,9 @@ TOLD_FAILURES = 12
 MESSAGE_LENGTH = 1000
 """Characters of a message that a document keeps: an implementation may fail thousands of cases."""
 
+FORMAT = "urn:tuned-contrastive:conformance-report:1"
+"""The schema's `$id`: its last number grows when a reader of reports would have to change."""
+
 COMMAND = "python -m tuned_contrastive.conformance"
 Entry = dict[str, Any]
 """One target's part of the document, plain JSON; `report.schema.json` says what is in it."""
@@ -52,7 +55,7 @@ def summary(entry: Entry) -> str:
         verdict += ", exactly as declared"
     notes = [f"  note: {note}" for note in entry["notes"]]
     notes += [f"  most telling: {', '.join(entry['telling'])}"] if entry["telling"] else []
-    return "\n".join([f"{entry['target']}: {told}; {verdict}", *notes])
+    return "\n".join([f"{entry['target']}: {'; '.join(filter(None, (told, verdict)))}", *notes])
 
 
 def failures(result: Result, reproduce: str) -> str:
@@ -91,7 +94,11 @@ def markdown(entries: Sequence[Entry]) -> str:
 
 def document(entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what ``--json`` writes; with one target its fields stand at top level, too."""
-    top: dict[str, Any] = {"spec_version": SPEC_VERSION, "environment": environment()}
+    top: dict[str, Any] = {
+        "format": FORMAT,
+        "spec_version": SPEC_VERSION,
+        "environment": environment(),
+    }
     if len(entries) == 1:
         top |= {name: entries[0][name] for name in ("target", "conforming", "clauses")}
     return {**top, "results": list(entries)}

@@ -14,6 +14,7 @@ from tuned_contrastive.conformance.judging import Judge
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import Ran
+from tuned_contrastive.conformance.terminal import TOLD_INTERRUPTED
 from tuned_contrastive.conformance.vectors import VectorSet, load_vectors
 from tuned_contrastive.conformance.verdict import (
     AS_DECLARED,
@@ -31,7 +32,6 @@ VERSIONS = (
     "pytorch-metric-learning", "optax", "monai", "info-nce-pytorch", "lightly",
 )  # fmt: skip
 Progress = Callable[[str, int, int], None]
-INTERRUPTED = "the run was interrupted"
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,11 @@ class Result:
     ran: tuple[Ran, ...]
     notes: tuple[str, ...] = ()
     partial: bool = False
-    """Whether only some clauses or tests were asked for: it then says nothing about conformance."""
+    """Whether only some clauses or tests ran: it then says nothing about conformance."""
     declared: tuple[Deviation, ...] = ()
     """The known deviations that it was held to."""
+    interrupted: bool = False
+    """Whether somebody ended it before it was done."""
 
     @property
     def status(self) -> dict[str, str]:
@@ -58,11 +60,6 @@ class Result:
         return tuple(record for record in self.ran if record.status != "pass")
 
     @property
-    def interrupted(self) -> bool:
-        """Whether somebody ended it before it was done."""
-        return any(clause.reason == INTERRUPTED for clause in self.clauses)
-
-    @property
     def conforming(self) -> bool:
         """Whether no clause is fail, known or error (CNF-5)."""
         return not self.partial and all(c.status in CONFORMING for c in self.clauses)
@@ -70,7 +67,7 @@ class Result:
     @property
     def as_declared(self) -> bool:
         """Whether every clause passes or fails exactly as declared (CNF-3)."""
-        return all(clause.status in AS_DECLARED for clause in self.clauses)
+        return not self.interrupted and all(clause.status in AS_DECLARED for clause in self.clauses)
 
     @property
     def telling(self) -> tuple[str, ...]:
@@ -150,11 +147,8 @@ def run(
         code = pytest.main(_arguments(stop_at_first, warnings_are_errors), plugins=[judge])
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
-    interrupted = code == pytest.ExitCode.INTERRUPTED
-    if interrupted:
-        judge.records.broken.append(INTERRUPTED)
     narrowed = (clauses, tests, of_vectors) != (None, None, None)
-    partial = narrowed or stop_at_first or interrupted
+    partial = narrowed or stop_at_first or judge.interrupted
     return conclude(judge, target or implementation.name, declared, not_applicable, partial=partial)
 
 
@@ -176,7 +170,15 @@ def conclude(
         reason = reason or missing_vectors(records, judge.vectors)
     results = with_error(results, "CNF-1", reason) if reason else results
     notes = tuple(getattr(judge.subject, "notes", ()))
-    return Result(target, results, tuple(records.ran), notes, partial, tuple(declared))
+    notes += (TOLD_INTERRUPTED,) if judge.interrupted else ()
+    return Result(
+        target, results, tuple(records.ran), notes, partial, tuple(declared), judge.interrupted
+    )
+
+
+def not_begun(target: str) -> Result:
+    """Return the result of a run that somebody ended before its first test."""
+    return Result(target, (), (), (TOLD_INTERRUPTED,), partial=True, interrupted=True)
 
 
 def environment() -> dict[str, str]:
@@ -194,7 +196,8 @@ def _touched(results: Sequence[ClauseResult], judge: Judge) -> tuple[ClauseResul
     """Keep the clauses that a partial run judged; what it did not run cannot be stale."""
     records = judge.records
     cited = {name for record in records.ran for name in record.clauses}
-    cited |= {name for record in records.not_applicable for name in record.clauses}
+    if not judge.interrupted:  # else tests that still were to come may have been applicable
+        cited |= {name for record in records.not_applicable for name in record.clauses}
     asked = cited if judge.clauses is None else cited & judge.clauses
     return tuple(result for result in results if result.id in asked)
 

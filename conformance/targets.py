@@ -29,16 +29,23 @@ MAY_NOT_LOAD = {"lightly": "it needs a torchvision that was built for the same t
 """What can be installed and still not be imported, and why."""
 
 ADAPTERS = "tuned_contrastive.conformance.adapters"
+SUITE_NEEDS = ("pytest", "hypothesis", "mpmath")
+"""The packages without which nothing is judged."""
+
 INSTALL = {
-    "torch": "tuned-contrastive[torch]",
-    "tensorflow": "tuned-contrastive[tensorflow]",
-    "jax": "tuned-contrastive[jax]",
+    "torch": '-e ".[torch]"',
+    "tensorflow": '-e ".[tensorflow]"',
+    "keras": '-e ".[tensorflow]"',
+    "jax": '-e ".[jax]"',
+    **dict.fromkeys(SUITE_NEEDS, '-e ".[conformance]"'),
+    **dict.fromkeys(("matplotlib", "scipy", "sklearn"), '-e ".[benchmarks]"'),
     "pytorch_metric_learning": "pytorch-metric-learning",
     "optax": "optax",
     "monai": "monai",
     "info_nce": "info-nce-pytorch",
     "lightly": "lightly",
 }
+"""What pip needs to be told, in a checkout, for each package."""
 
 
 class TargetError(Exception):
@@ -64,7 +71,7 @@ def missing_package(target: str) -> str:
     """Return the sentence that says what a named target lacks here; empty if nothing."""
     package = {**OWN, **THIRD_PARTY}.get(target, "")
     if package and not _exists(package):
-        return f"{package} is not installed: pip install '{INSTALL[package]}'"
+        return missing(package)
     if target in MAY_NOT_LOAD:
         try:
             importlib.import_module(f"{ADAPTERS}.{target}")
@@ -72,6 +79,20 @@ def missing_package(target: str) -> str:
             told = f"{type(error).__name__}: {error}".splitlines()[0]
             return f"{package} does not load here ({told}): {MAY_NOT_LOAD[target]}"
     return ""
+
+
+def missing(*packages: str) -> str:
+    """Return the sentence that says which of some packages is not installed; empty if none."""
+    for package in packages:
+        if not _exists(package):
+            return f"{package} is not installed: pip install {INSTALL[package]}"
+    return ""
+
+
+def require(*packages: str) -> None:
+    """Raise TargetError where one of some packages is not installed."""
+    if told := missing(*packages):
+        raise TargetError(told)
 
 
 def load_target(
@@ -165,6 +186,9 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
+        if Path(name).is_file():
+            why = f"{name} is no Python file: path/file.py:attribute is what a target may name"
+            raise TargetError(why) from error
         raise TargetError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 

@@ -7,6 +7,9 @@ import time
 from typing import TextIO
 
 SECONDS_BETWEEN_LINES = 10.0
+INTERRUPTED = 130
+"""The exit status after ctrl-C."""
+TOLD_INTERRUPTED = "the run was interrupted"
 COLOURS = {"pass": 32, "conforming": 32, "FAIL": 31, "ERROR": 31, "not conforming": 31, "known": 33}
 """The codes of what stands for a status; all else keeps the terminal's own colour."""
 

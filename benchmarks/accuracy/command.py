@@ -22,7 +22,7 @@ from tuned_contrastive.benchmarks.accuracy.names import SELF_SUPERVISED, SUPERVI
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, FULL, QUICK, SETTINGS, Plan, Run
 from tuned_contrastive.benchmarks.accuracy.records import Records
 from tuned_contrastive.benchmarks.environment import cores, environment
-from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.progress import Progress
 
 OUTPUT = Path(__file__).parent
@@ -49,6 +49,9 @@ def add_options(one: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out what is missing of the plan, and write the page."""
+    require("torch", "sklearn", "scipy", "matplotlib")
+    if "frameworks" in options.setting:
+        require(*FRAMEWORKS)
     from tuned_contrastive.benchmarks.accuracy import report
 
     plan, folder = asked(options)

@@ -2,7 +2,8 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,6 +73,11 @@ class Framework(Protocol):
     ) -> tuple[Step, int | None]:
         """Return a step compiled already, and the compiler's own figure for its memory if any."""
 
+    def operations(
+        self, candidate: Candidate, case: Case, batch: Batch, calls: int
+    ) -> dict[str, float]:
+        """Return the seconds of each operation in some steps, by the framework's profiler."""
+
 
 def load(name: str, threads: int, device: str = "cpu") -> Framework:
     """Import a framework and return its runner."""
@@ -92,3 +98,20 @@ def shaped(candidate: Candidate, case: Case, batch: Batch) -> tuple[NDArray[Any]
     if case.views and candidate.is_ours:
         return batch.embeddings.reshape(case.N // 2, 2, case.D), None
     return batch.embeddings, batch.labels
+
+
+def own_seconds(spans: Iterable[tuple[str, float, float]]) -> dict[str, float]:
+    """Return the time of each name without that of what ran inside of it; spans of one thread.
+
+    A span is a name, its begin and its end, in seconds.
+    """
+    found: defaultdict[str, float] = defaultdict(float)
+    open_spans: list[tuple[str, float]] = []
+    for name, begin, end in sorted(spans, key=lambda span: (span[1], -span[2])):
+        while open_spans and open_spans[-1][1] <= begin:
+            open_spans.pop()
+        if open_spans:
+            found[open_spans[-1][0]] -= end - begin
+        found[name] += end - begin
+        open_spans.append((name, end))
+    return found

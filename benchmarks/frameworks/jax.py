@@ -1,7 +1,11 @@
 """Runs candidates in JAX: `jax.jit` of value and gradient, on a CPU or a GPU."""
 
+import re
+import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -86,6 +90,29 @@ class Jax:
         found = compiled.memory_analysis()
         size = found and int(found.temp_size_in_bytes + found.output_size_in_bytes)
         return lambda: _wait(compiled(x, varied, labels)), size
+
+    def operations(
+        self, candidate: Candidate, case: Case, batch: Batch, calls: int
+    ) -> dict[str, float]:
+        """Return the seconds of each operation in some steps; a fusion has the name of its last."""
+        program, *arguments = self._program(candidate, case, batch)
+        compiled = program.lower(*arguments).compile()
+        told = re.findall(r'%([\w.-]+) = .*op_name="(?:[^"]*/)?([^"]*)"', compiled.as_text())
+        names = dict(told)
+        _wait(compiled(*arguments))
+        with tempfile.TemporaryDirectory() as folder:
+            with jax.profiler.trace(folder):
+                for _ in range(calls):
+                    _wait(compiled(*arguments))
+            (file,) = Path(folder).rglob("*.xplane.pb")
+            profile = jax.profiler.ProfileData.from_file(str(file))
+        found: defaultdict[str, float] = defaultdict(float)
+        for line in (line for plane in profile.planes for line in plane.lines):
+            spans = [(e.name, e.start_ns / 1e9, e.end_ns / 1e9) for e in line.events]
+            for name, seconds in frameworks.own_seconds(spans).items():
+                if name in names:
+                    found[names[name]] += seconds
+        return dict(found)
 
     def _program(self, candidate: Candidate, case: Case, batch: Batch) -> tuple[Any, Any, Any, Any]:
         rows, classes = frameworks.shaped(candidate, case, batch)

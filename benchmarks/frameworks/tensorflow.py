@@ -1,11 +1,15 @@
 """Runs candidates in TensorFlow: `tf.function`, as a graph and compiled by XLA."""
 
+import tempfile
+from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.tsl.profiler.protobuf import xplane_pb2  # has no public name
 
 from tuned_contrastive.backends.tensorflow import supcon_loss, tcl_loss
 from tuned_contrastive.benchmarks import frameworks
@@ -84,6 +88,32 @@ class TensorFlow:
         compiled, *arguments = self._program(candidate, case, batch)
         concrete = compiled.get_concrete_function(*arguments)
         return lambda: concrete(*arguments), None
+
+    def operations(
+        self, candidate: Candidate, case: Case, batch: Batch, calls: int
+    ) -> dict[str, float]:
+        """Return the seconds of each kind of operation in some steps of a graph."""
+        step = self.step(candidate, case, batch)
+        step()
+        with tempfile.TemporaryDirectory() as folder:
+            with tf.profiler.experimental.Profile(folder):
+                for _ in range(calls):
+                    step()
+            (file,) = Path(folder).rglob("*.xplane.pb")
+            space = xplane_pb2.XSpace.FromString(file.read_bytes())
+        found: defaultdict[str, float] = defaultdict(float)
+        for plane in space.planes:
+            for line in plane.lines:
+                spans = [
+                    (plane.event_metadata[e.metadata_id].name, e.offset_ps / 1e12,
+                     (e.offset_ps + e.duration_ps) / 1e12)
+                    for e in line.events
+                ]  # fmt: skip
+                for name, seconds in frameworks.own_seconds(spans).items():
+                    node, _, kind = name.rpartition(":")
+                    if node and not node.endswith(":"):  # an operation, not a function of C++
+                        found[kind] += seconds
+        return dict(found)
 
     def _program(self, candidate: Candidate, case: Case, batch: Batch) -> tuple[Any, ...]:
         rows, classes = frameworks.shaped(candidate, case, batch)

@@ -99,6 +99,20 @@ class Torch:
         """Return the step: nothing is compiled, and there is no figure."""
         return self.step(candidate, case, batch), None
 
+    def operations(
+        self, candidate: Candidate, case: Case, batch: Batch, calls: int
+    ) -> dict[str, float]:
+        """Return the seconds of each operation in some steps, autograd's own nodes among them."""
+        step = self.step(candidate, case, batch)
+        step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            for _ in range(calls):
+                step()
+        return {
+            event.key.removeprefix("aten::"): event.self_cpu_time_total / 1e6
+            for event in found.key_averages()
+        }
+
     def device_step(self, candidate: Candidate, case: Case, batch: Batch) -> Step:
         """Return a call that only queues its work on the device."""
         return self.step(candidate, case, batch)

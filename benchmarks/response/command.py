@@ -1,13 +1,12 @@
 """What `response` does: compute the arrays, draw them, and write the page with its captions."""
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.progress import Progress
 from tuned_contrastive.benchmarks.response import captions, curves, figures
 from tuned_contrastive.benchmarks.response.hardness import hardness, read
@@ -21,8 +20,7 @@ Document = dict[str, Any]
 
 def run(options: argparse.Namespace) -> int:
     """Write arrays, figures and page into a folder, and return the exit status."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("response needs matplotlib: pip install 'tuned-contrastive[benchmarks]'")
+    require("matplotlib")
     given = [Path(name) for name in options.embeddings or ()]
     measured = {file.stem: _measure(file, options.batch_size) for file in given}
     folder = Path(options.output)

@@ -1,6 +1,7 @@
 """A bare loss function or module class as an implementation: its parameters are its signature's."""
 
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,12 +15,13 @@ from tuned_contrastive.conformance.adapters.signature import (
 )
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
+    AnswerError,
     Capabilities,
     Case,
     Float64,
     Implementation,
 )
-from tuned_contrastive.conformance.targets import ADAPTERS, INSTALL, TargetError
+from tuned_contrastive.conformance.targets import ADAPTERS, TargetError, require
 from tuned_contrastive.spec import contract
 
 FULL = ("float64", "float32")
@@ -57,6 +59,13 @@ class Bare:
             target = self.instances[repr(chosen)]
         rest = list(self.call)[2:]
         return target(embeddings, labels, **{n: v for n, v in parameters.items() if n in rest})
+
+    def returned(self, value: Any, allowed: str, *kinds: type) -> Any:
+        """Return what a call gave back; AnswerError where it is of none of these kinds."""
+        if not isinstance(value, kinds):
+            got = f"{type(value).__name__}: {reprlib.repr(value)}"
+            raise AnswerError(f"{self.name} must return {allowed}, got {got}")
+        return value
 
     def rows(self, case: Case) -> Float64:
         """Return the embeddings in the shape that the function takes."""
@@ -130,12 +139,9 @@ def bare_implementation(
 
 def _adapter(framework: str, bare: Bare) -> Implementation:
     """Return the adapter of a framework, which is imported only here."""
-    try:
-        module = import_module(f"{ADAPTERS}.callable_{framework}")
-    except ModuleNotFoundError as error:
-        raise TargetError(
-            f"{error.name} is not installed: pip install '{INSTALL[framework]}'"
-        ) from error
+    if framework != "numpy":
+        require(framework)
+    module = import_module(f"{ADAPTERS}.callable_{framework}")
     try:
         made: Implementation = module.implementation(bare)
     except (RuntimeError, ValueError, AssertionError) as error:

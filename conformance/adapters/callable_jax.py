@@ -49,7 +49,9 @@ class BareJax:
 
     def _call(self, case: Case, rows: Array, labels: Array | None) -> Array:
         unit = self.bare.unit_input and case.parameters.get("normalize", True)
-        return jnp.asarray(self.bare(case, _unit_rows(rows) if unit else rows, labels))
+        value = self.bare(case, _unit_rows(rows) if unit else rows, labels)
+        kinds = (Array, np.ndarray, np.generic, float, int)
+        return jnp.asarray(self.bare.returned(value, "a jax.Array or a number", *kinds))
 
     def _outcome(
         self,

@@ -27,7 +27,9 @@ class BareNumpy:
         labels = None if case.labels is None else case.labels.copy()
         if self.bare.unit_input and case.parameters.get("normalize", True):
             given = _unit_rows(rows)
-        value = np.asarray(self.bare(case, given, labels))
+        kinds = (np.ndarray, np.generic, float, int)
+        found = self.bare(case, given, labels)
+        value = np.asarray(self.bare.returned(found, "a NumPy array or a number", *kinds))
         losses = self.bare.losses(value.astype(np.float64), case)
         left = intact(case, rows, labels)
         return Outcome(losses, loss_dtype=str(value.dtype), intact=left)

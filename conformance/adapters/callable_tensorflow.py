@@ -49,8 +49,10 @@ class BareTensorflow:
         unit = self.bare.unit_input and case.parameters.get("normalize", True)
         embeddings = _unit_rows(rows) if unit else rows
         if next(iter(self.bare.call)) == KERAS_LABELS:
-            return self.bare(case, labels, embeddings)
-        return self.bare(case, embeddings, labels)
+            value = self.bare(case, labels, embeddings)
+        else:
+            value = self.bare(case, embeddings, labels)
+        return self.bare.returned(value, "a tf.Tensor", Tensor)
 
     def _outcome(
         self,

@@ -39,7 +39,8 @@ class BareTorch:
         ).requires_grad_()
         labels = None if case.labels is None else torch.tensor(case.labels, device=self.device)
         unit = self.bare.unit_input and case.parameters.get("normalize", True)
-        return rows, labels, self.bare(case, _unit_rows(rows) if unit else rows, labels)
+        value = self.bare(case, _unit_rows(rows) if unit else rows, labels)
+        return rows, labels, self.bare.returned(value, "a torch.Tensor", Tensor)
 
     def _outcome(
         self,

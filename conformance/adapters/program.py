@@ -8,51 +8,42 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
-from typing import Any, get_type_hints
+from typing import Any
 
+from tuned_contrastive.conformance.adapters.answer import (
+    QUOTED,
+    LostError,
+    Shape,
+    read_answer,
+    read_line,
+)
+from tuned_contrastive.conformance.adapters.claims import PROTOCOL, read_claims
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
-    DTYPES,
     GRADIENTS,
-    Capabilities,
+    AnswerError,
     Case,
     Float64,
     Outcome,
 )
 from tuned_contrastive.conformance.targets import TargetError
-from tuned_contrastive.conformance.vectors import numbers
 from tuned_contrastive.reference.portable import portable
 from tuned_contrastive.spec import contract
 
-PROTOCOL = 1
 LONGEST_LINE = 2**26
-QUOTED = 200
-"""Characters of what a program said that a message quotes."""
-
-CHOICES = {
-    "losses": ("supcon", "tcl"),
-    "dtypes": DTYPES,
-    "reductions": contract.REDUCTIONS,
-    "inputs": ("flat", "views"),
-    "gradients": GRADIENTS,
-}
-
-
-class AnswerError(AssertionError):
-    """A program did not answer a case as the protocol says."""
 
 
 class Program:
-    """A subprocess that is asked case by case, and started anew after an answer that is none."""
+    """A subprocess that is asked case by case, and started anew after a line that is no answer."""
 
     def __init__(self, command: str, seconds: float = 10.0) -> None:
-        self._words, self._seconds = shlex.split(command), seconds
+        self._words, self._seconds = _words(command), seconds
         self._running: _Running | None = None
         self.notes = ("dtypes are those that the program tells",)
         self._asked = 0
         try:
             claims = self._exchange({"hello": True, "protocol": PROTOCOL})
-            self.name, self.capabilities = _claims(claims)
+            self.name, self.capabilities = read_claims(claims)
         except (AnswerError, OSError, ValueError) as error:
             self.close()
             raise TargetError(f"{command!r} does not follow the protocol: {error}") from error
@@ -77,19 +68,22 @@ class Program:
         if upstream is not None:
             asked["upstream"] = portable(upstream)
         try:
-            answer = self._exchange(asked)
-            found = _read(answer, self._asked, self._wanted(case) if upstream is not None else ())
-        except AnswerError:
+            shapes = self._shapes(case, with_gradients=upstream is not None)
+            found = read_answer(self._exchange(asked), self._asked, shapes)
+        except LostError:
             self.close()
             raise
-        loss_dtype = answer.get("loss_dtype", contract.COMPUTE_DTYPES[case.dtype])
-        gradient_dtype = answer.get("gradient_dtype", case.dtype)
-        dtypes: dict[str, Any] = {"loss_dtype": loss_dtype, "gradient_dtype": gradient_dtype}
-        return Outcome(**found, **dtypes)
+        loss_dtype = contract.COMPUTE_DTYPES[case.dtype]
+        return Outcome(**{"loss_dtype": loss_dtype, "gradient_dtype": case.dtype, **found})
 
-    def _wanted(self, case: Case) -> tuple[str, ...]:
+    def _shapes(self, case: Case, with_gradients: bool) -> dict[str, Shape]:
+        """Return what the answer has to have, and in which shapes."""
+        rows: Shape = case.embeddings.shape
         of_loss = GRADIENTS if case.loss == "tcl" else GRADIENTS[:2]
-        return tuple(name for name in of_loss if name in self.capabilities.gradients)
+        asked = [name for name in of_loss if name in self.capabilities.gradients]
+        is_reduced = case.parameters.get("reduction", DEFAULTS["reduction"]) != "none"
+        gradients = {name: rows if name == "embeddings" else () for name in asked}
+        return {"loss": () if is_reduced else rows[:-1], **(gradients if with_gradients else {})}
 
     def _exchange(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Write a line, and return the one that comes back in time."""
@@ -100,16 +94,10 @@ class Program:
                 line = talk.result(self._seconds)
             except TimeoutError:
                 running.process.kill()  # which ends the talk, too
-                raise AnswerError(f"no answer within {self._seconds:g} s") from None
+                raise LostError(f"no answer within {self._seconds:g} s") from None
         if not line:
-            raise AnswerError(running.last_words(self._seconds))
-        try:
-            answer = json.loads(line)
-        except json.JSONDecodeError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise AnswerError(f"answered with what is no JSON object: {line.strip()[:QUOTED]!r}")
-        return answer
+            raise LostError(running.last_words(self._seconds))
+        return read_line(line)
 
 
 class _Running:
@@ -156,28 +144,17 @@ class _Running:
         self._said.extend(line.strip()[:QUOTED] for line in self.process.stderr if line.strip())
 
 
-def _claims(answer: dict[str, Any]) -> tuple[str, Capabilities]:
-    """Return name and claims of the first answer; ValueError for what is not in the protocol."""
-    given = dict(answer)
-    if given.pop("protocol", None) != PROTOCOL:
-        raise ValueError(f"protocol must be {PROTOCOL}, got {answer.get('protocol')!r}")
-    name = given.pop("name", None)
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"name must be a string, got {name!r}")
-    if "losses" not in given:
-        raise ValueError("losses must be given, got none")
-    given = {"gradients": [], "dtypes": ["float64"], **given}
-    for field, value in given.items():
-        if field not in (*CHOICES, "unlabelled", "fixed"):
-            raise ValueError(f"the claims must have known fields, got {field!r}")
-        if field in CHOICES and not (isinstance(value, list) and set(value) <= set(CHOICES[field])):
-            raise ValueError(f"{field} must be of {', '.join(CHOICES[field])}, got {value!r}")
-    kinds = get_type_hints(Capabilities)
-    for field in CHOICES:
-        if field in given:
-            as_set = "frozenset" in str(kinds[field])
-            given[field] = frozenset(given[field]) if as_set else tuple(given[field])
-    return name, Capabilities(**given)
+def _words(command: str) -> list[str]:
+    """Return the program and its arguments; TargetError where there is none."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise TargetError(
+            f"--program must be quoted as in a shell, got {command!r}: {error}"
+        ) from error
+    if not words:
+        raise TargetError(f"--program must name a program, got {command!r}")
+    return words
 
 
 def _portable(case: Case) -> dict[str, Any]:
@@ -190,19 +167,3 @@ def _portable(case: Case) -> dict[str, Any]:
         "labels": labels,
         "parameters": {name: case.parameters.get(name, DEFAULTS[name]) for name in relevant},
     }
-
-
-def _read(answer: dict[str, Any], asked: int, wanted: tuple[str, ...]) -> dict[str, Any]:
-    if answer.get("id") != asked:
-        raise AnswerError(f"answered case {answer.get('id')!r} where {asked} was asked")
-    if "error" in answer:
-        raise AnswerError(f"answered with an error: {str(answer['error'])[:QUOTED]}")
-    found = {}
-    for name in ("loss", *wanted):
-        if name not in answer:
-            raise AnswerError(f"the answer has no {name}")
-        try:
-            found[name] = numbers(answer[name])
-        except (TypeError, ValueError):
-            raise AnswerError(f"{name} is no array of numbers") from None
-    return found

@@ -71,7 +71,8 @@ def notes(
     told = [f"{name} is always {value}" for name, value in fixed.items() if value is not UNKNOWN]
     told += [f"{n} is set to {v}" for n, v in set_to.items() if n not in fixed]
     told += [
-        f"it has no parameter {name}: vectors that need it are not applicable"
+        f"it has no parameter {name}: vectors that need it are not applicable, unless "
+        f"--set {name}=VALUE says what it always is"
         for name, value in fixed.items()
         if value is UNKNOWN
     ]

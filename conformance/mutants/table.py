@@ -12,6 +12,7 @@ from typing import Any
 from tuned_contrastive.conformance import mutants
 from tuned_contrastive.conformance.mutants.calling import Accepts
 from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.targets import require
 from tuned_contrastive.conformance.vectors import load_vectors
 
 HERE = Path(__file__).parent
@@ -39,7 +40,11 @@ def load_table() -> Mapping[str, Any]:
 
 @cache
 def all_mutants() -> dict[str, type[Any]]:
-    """Return every class of the folder that breaks a clause, by module and name."""
+    """Return every class of the folder that breaks a clause, by module and name.
+
+    TargetError where PyTorch, whose losses some of them break, is not installed.
+    """
+    require("torch")
     names = sorted(path.stem for path in HERE.glob("*.py") if path.stem != "__init__")
     modules = [import_module(f"{mutants.__name__}.{name}") for name in names]
     return {

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.adapters.callable import bare_implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Case
 from tuned_contrastive.conformance.selftest.doctored import PLAIN_NUMPY, PLAIN_SUPCON, WRONG_SIGN
 
 TORCH = ["--framework", "torch", "--losses", "supcon"]
@@ -90,6 +93,31 @@ def test_module_class_takes_constructor_parameters(tmp_path: Path) -> None:
     assert "with normalize=True its rows are normalised" in document["results"][0]["notes"][0]
 
 
+def test_function_without_a_temperature_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text("def f(embeddings, labels): ...", encoding="utf-8")
+    options = ["--framework", "numpy", "--losses", "supcon", "--assume", "normalizes"]
+    target = f"{tmp_path / 'own.py'}:f"
+    assert main([target, *options, "--clause", "SUP-5"]) == 2
+    told = f"no test that was asked for applies to {target}: has no parameter temperature\n"
+    assert capsys.readouterr().err == told
+
+
+def test_temperature_that_is_always_the_same_is_judged(tmp_path: Path) -> None:
+    options = ["--framework", "numpy", "--losses", "supcon", "--assume", "normalizes"]
+    source = "from tuned_contrastive.reference import supcon_loss\n"
+    source += "def f(embeddings, labels):\n    return supcon_loss(embeddings, labels)\n"
+    _, document = judge(tmp_path, source, "f", *options)
+    assert "--set temperature=VALUE says what it always is" in " ".join(
+        document["results"][0]["notes"]
+    )
+    fixed = ["--set", "temperature=0.1", "--clause", "SUP-5"]
+    status, document = judge(tmp_path, source, "f", *options, *fixed)
+    assert status == 0
+    assert statuses(document)["SUP-5"] == "pass"
+
+
 def test_numpy_function_is_judged_by_its_values(tmp_path: Path) -> None:
     options = ["--framework", "numpy", "--losses", "tcl", "--set", "temperature=0.1"]
     clauses = [word for name in ("TCL-1", "GRD-1", "SUP-10") for word in ("--clause", name)]
@@ -98,6 +126,20 @@ def test_numpy_function_is_judged_by_its_values(tmp_path: Path) -> None:
     assert statuses(document)["TCL-1"] == "pass"
     assert statuses(document)["GRD-1"] == statuses(document)["SUP-10"] == "not-applicable"
     assert "only values are judged" in " ".join(document["results"][0]["notes"])
+
+
+def test_a_value_that_is_no_tensor_is_told_as_such() -> None:
+    subject = bare_implementation(
+        lambda embeddings, labels: 0.5,
+        name="mine",
+        framework="torch",
+        loss="supcon",
+        assume="normalizes",
+    )
+    case = Case("supcon", np.eye(2), np.array([0, 0]))
+    for call in (subject.loss, lambda case: subject.gradients(case, np.array(1.0))):
+        with pytest.raises(AnswerError, match=r"return a torch\.Tensor, got float: 0\.5"):
+            call(case)
 
 
 @pytest.mark.parametrize(

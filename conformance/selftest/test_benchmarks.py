@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from tuned_contrastive import reference
-from tuned_contrastive.benchmarks import figures, frameworks, gpu, gpu_tables, report, tables
+from tuned_contrastive.benchmarks import (
+    figures,
+    frameworks,
+    gpu,
+    gpu_tables,
+    profiling,
+    report,
+    tables,
+)
 from tuned_contrastive.benchmarks import speed as measuring
 from tuned_contrastive.benchmarks import targets as goals
 from tuned_contrastive.benchmarks.__main__ import main
@@ -377,3 +385,35 @@ def _gpu_document() -> Document:
         "conformance": [{"framework": "torch", "status": "conforms", "clauses": clauses}],
         "measurements": [measured],
     }  # fmt: skip
+
+
+def test_profile_tells_products_and_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "profile.json"
+    arguments = [*TINY, "--losses", "tcl", "--json", str(file)]
+    done = run("profile", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (measured,) = json.loads(file.read_text(encoding="utf-8"))["measurements"]
+    names = [each["name"] for each in measured["candidates"]]
+    assert names == [frameworks.OURS, frameworks.LEAN, frameworks.RELEASED]
+    for each in measured["candidates"]:
+        assert sum(each["shares"].values()) == pytest.approx(1, abs=0.01)
+        assert profiling.share_of(each["shares"], profiling.PRODUCTS) > 0
+        assert profiling.share_of(each["shares"], profiling.EXPONENTIALS) > 0
+        told = [name for name, _ in profiling.others(each["shares"], 5)]
+        assert len(told) == 5
+        assert not {"mm", "exp"} & set(told)
+    assert "| torch TCL | 64 | ours |" in done.stdout
+
+
+def test_time_of_what_ran_inside_is_not_counted_twice() -> None:
+    spans = [("loop", 0.0, 10.0), ("exp", 1.0, 4.0), ("mm", 4.0, 9.0), ("sum", 5.0, 6.0)]
+    spans += [("exp", 11.0, 12.0)]
+    found = frameworks.own_seconds(spans)
+    assert found == pytest.approx({"loop": 2.0, "exp": 4.0, "mm": 4.0, "sum": 1.0})
+
+
+def test_library_and_in_place_names_are_products_too() -> None:
+    shares = {"addmm_": 0.25, "_MklMatMul": 0.25, "exp_": 0.125, "mul_": 0.375}
+    assert profiling.share_of(shares, profiling.PRODUCTS) == 0.5
+    assert profiling.share_of(shares, profiling.EXPONENTIALS) == 0.125
+    assert profiling.others(shares, 3) == [("mul_", 0.375)]

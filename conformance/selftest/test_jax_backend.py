@@ -18,7 +18,8 @@ import pytest
 
 from tuned_contrastive.backends.jax import supcon_loss, tcl_loss
 from tuned_contrastive.conformance.__main__ import main
-from tuned_contrastive.conformance.protocol import Float64
+from tuned_contrastive.conformance.adapters.callable import bare_implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Case, Float64
 from tuned_contrastive.reference import supcon_gradients, tcl_gradients
 from tuned_contrastive.reference import tcl_loss as exact_tcl_loss
 from tuned_contrastive.reference.oracle import hessian_vector_product
@@ -353,6 +354,23 @@ def test_a_bare_function_is_judged(tmp_path: Path, loss: str, status: int, told:
     found = {clause["id"]: clause["status"] for clause in document["clauses"]}
     assert (found["SUP-9"], found["SUP-2"]) == ("pass", told)
     assert "float32 products at precision highest" in document["results"][0]["notes"]
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_value_that_is_no_tensor_is_told_as_such() -> None:
+    subject = bare_implementation(
+        lambda embeddings, labels: None,
+        name="mine",
+        framework="jax",
+        loss="supcon",
+        assume="normalizes",
+    )
+    case = Case("supcon", np.eye(2), np.array([0, 0]))
+    for call in (subject.loss, lambda case: subject.gradients(case, np.array(1.0))):
+        with pytest.raises(
+            AnswerError, match=r"mine must return a jax\.Array or a number, got None"
+        ):
+            call(case)
 
 
 PROGRAM = """

@@ -2,10 +2,7 @@
 
 import io
 import json
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +39,75 @@ def test_a_vector_is_shown_with_what_came_out(capsys: Capture) -> None:
         assert word in shown
 
 
+FAILING = """
+import sys
+
+def raises(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    raise ValueError("not today\\nnor tomorrow")
+
+def leaves(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    sys.exit("gone")
+
+def speaks(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    return "soon"
+
+def right(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    from tuned_contrastive.reference import supcon_loss
+    return supcon_loss(embeddings, labels, temperature=temperature)
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "told"),
+    [
+        ("raises", "nothing: it raised ValueError: not today, at failing.py:5"),
+        ("leaves", "nothing: it raised SystemExit: gone, at failing.py:8"),
+        ("speaks", "nothing: {target} must return a NumPy array or a number, got str: 'soon'"),
+    ],
+)
+def test_a_vector_is_shown_with_what_stopped_the_function(
+    attribute: str, told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING, encoding="utf-8")
+    target = f"{tmp_path / 'failing.py'}:{attribute}"
+    bare = ["--framework", "numpy", "--losses", "supcon"]
+    assert main([target, *bare, "--vector", "supcon-001", "--show"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("supcon-001: supcon, cites ")
+    assert "loss in float64\n  expected   1.52028811\n" in shown
+    assert shown.endswith(f"  got        {told.format(target=target)}\n")
+
+
+def test_a_vector_is_shown_with_the_value_of_a_function_without_gradients(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING, encoding="utf-8")
+    bare = ["--framework", "numpy", "--losses", "supcon", "--vector", "supcon-001", "--show"]
+    assert main([f"{tmp_path / 'failing.py'}:right", *bare]) == 0
+    assert "got        1.52028811" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("sys.exit('cannot go on')", "nothing: ended with status 1: cannot go on"),
+        ("time.sleep(60)", "nothing: no answer within 2 s"),
+        ("print('debug', flush=True)", "nothing: answered with what is no JSON object"),
+    ],
+)
+def test_a_vector_is_shown_with_what_stopped_the_program(
+    answer: str, told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    claims = json.dumps({"protocol": 1, "name": "it", "losses": ["supcon"]})
+    source = f"import sys, time\ninput()\nprint({claims!r}, flush=True)\ninput()\n{answer}\n"
+    (tmp_path / "failing.py").write_text(source, encoding="utf-8")
+    program = ["--program", f"{sys.executable} {tmp_path / 'failing.py'}", "--time-limit", "2"]
+    assert main([*program, "--vector", "supcon-001", "--show"]) == 1
+    shown = capsys.readouterr().out
+    assert "loss in float64\n  expected   1.52028811\n" in shown
+    assert f"  got        {told}" in shown
+
+
 def test_only_the_tests_of_a_vector_run(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "found.json"
     assert main(["numpy", "--vector", "supcon-001", "--json", str(file)]) == 0
@@ -54,22 +120,14 @@ def test_only_the_tests_of_a_vector_run(tmp_path: Path, capsys: Capture) -> None
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["numpy", "--show"], "--show goes with --vector ID"),
+        (["numpy", "--vector", "reject-081", "--show"], "reject-081 has no numbers to show"),
         (["numpy", "--vector", "supcon-999"], "supcon-999 is no vector"),
-        (["numpy", "--time-limit", "0"], "--time-limit must be > 0"),
-        (["--program", "cat", "--dtype", "float64"], "a program takes no options for a bare"),
+        (["--program", "cat", "--time-limit", "0"], "--time-limit must be > 0"),
     ],
 )
 def test_wrong_usage_is_one_sentence(arguments: list[str], told: str, capsys: Capture) -> None:
     assert main(arguments) == 2
     assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [[], ["numpy", "--program", "cat"]])
-def test_one_target_is_asked_for(arguments: list[str], capsys: Capture) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert "give a target, or a --program" in capsys.readouterr().err
 
 
 def test_help_has_examples(capsys: Capture) -> None:
@@ -118,42 +176,6 @@ def test_only_words_for_a_status_are_coloured() -> None:
         "SUP-1 \x1b[32mpass\x1b[0m, TCL-1 \x1b[31mFAIL\x1b[0m; "
         "torch: \x1b[31mnot conforming\x1b[0m, passes, known-good"
     )
-
-
-SLOW = """
-import time
-from pathlib import Path
-from tuned_contrastive.conformance.adapters.numpy import NumpyReference
-
-class Slow(NumpyReference):
-    def loss(self, case):
-        Path("begun").touch()
-        time.sleep(0.1)
-        return super().loss(case)
-
-it = Slow()
-"""
-HEEDING = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
-from tuned_contrastive.conformance.__main__ import main
-sys.exit(main(["slow.py:it", "--json", "found.json"]))
-"""
-
-
-def test_ctrl_c_leaves_a_partial_report(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
-    words = [sys.executable, "-c", HEEDING]
-    with subprocess.Popen(words, cwd=tmp_path, stdout=-1, stderr=-1) as run:
-        while run.poll() is None and not (tmp_path / "begun").exists():
-            time.sleep(0.05)
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=120)
-    (entry,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["results"]
-    told = {clause["id"]: clause["reason"] for clause in entry["clauses"]}
-    assert run.returncode == 130
-    assert (entry["partial"], entry["conforming"]) == (True, False)
-    assert told["CNF-1"] == "the run was interrupted"
 
 
 @pytest.fixture

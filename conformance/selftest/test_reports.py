@@ -83,6 +83,19 @@ def test_schema_refuses_an_unknown_field(path: tuple[str | int, ...]) -> None:
         validate(document)
 
 
+def test_document_names_the_format_that_its_schema_has() -> None:
+    document = document_of(sample.part())
+    assert document["format"] == SCHEMA["$id"] == "urn:tuned-contrastive:conformance-report:1"
+
+
+@pytest.mark.parametrize("other", [None, "urn:tuned-contrastive:conformance-report:2"])
+def test_schema_refuses_another_format(other: str | None) -> None:
+    document = document_of(sample.part())
+    del document["format"]
+    with pytest.raises(jsonschema.ValidationError, match=r"format|conformance-report:1"):
+        validate(document if other is None else {**document, "format": other})
+
+
 def test_schema_refuses_a_status_that_does_not_exist() -> None:
     document = document_of(sample.part())
     document["results"][0]["clauses"][0]["status"] = "passed"
@@ -224,17 +237,67 @@ def test_folder_that_does_not_exist(
     assert capsys.readouterr().err == f"{file} is in no folder that exists\n"
 
 
+def test_two_reports_in_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, same = tmp_path / "report", tmp_path / "." / ".." / tmp_path.name / "report"
+    assert main(["numpy", "--json", str(file), "--html", str(same)]) == 2
+    assert capsys.readouterr().err.startswith("--json and --html are the same file")
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_that_cannot_be_written(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "report"
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path.resolve())
+    file, really_open = tmp_path / "report", os.open
+
+    def refuse(path: Any, *given: Any) -> int:
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return really_open(path, *given)
+
+    monkeypatch.setattr(os, "open", refuse)
     assert main(["numpy", f"--{kind}", str(file)]) == 2
-    assert capsys.readouterr().err == f"{file} cannot be written, and --{kind} needs it\n"
+    told = f"{file} cannot be written, and --{kind} needs it: Permission denied\n"
+    assert capsys.readouterr().err == told
 
 
-def test_command_writes_all_kinds(tmp_path: Path) -> None:
+def test_refused_name_is_found_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_result", None)  # nothing runs
+    for file in (Path("/proc/x.json"), tmp_path / ("x" * 300)):
+        assert main(["numpy", "--json", str(file)]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"{file} cannot be written, and --json needs it: ")
+        assert told.count("\n") == 1
+
+
+def test_files_are_as_before_until_they_are_written(tmp_path: Path) -> None:
+    there, absent, link = (tmp_path / name for name in ("there", "absent", "link"))
+    there.write_text("kept", encoding="utf-8")
+    link.symlink_to(tmp_path / "behind")
+    files = ["--json", str(there), "--html", str(absent), "--junit", str(link)]
+    assert main(["numpy", *files, "--markdown", "/proc/x.md"]) == 2
+    assert main(["nobody", *files]) == 2
+    assert there.read_text(encoding="utf-8") == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_page_whose_facts_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "installed_targets", lambda: ())
+    (tmp_path / "page.json").mkdir()
+    assert main(["all", "--compared", str(tmp_path / "page.md")]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'page.json'} is a folder")
+
+
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # to open it would block until somebody reads
+    assert main(["nobody", "--json", str(tmp_path / "pipe")]) == 2
+
+
+def test_command_writes_all_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {kind: tmp_path / f"report.{kind}" for kind in KINDS}
     asked = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
     assert main(["numpy", "--clause", "SUP-9", *asked]) == 0
@@ -244,6 +307,8 @@ def test_command_writes_all_kinds(tmp_path: Path) -> None:
     assert texts["junit"] == junit(document)
     assert texts["html"] == page(document)
     assert "| SUP-9 | pass |" in texts["markdown"]
+    told = "".join(f"written: {file}\n" for file in files.values())
+    assert capsys.readouterr().out.endswith(told)
 
 
 def test_all_keeps_the_cases_of_each_target(
@@ -255,7 +320,9 @@ def test_all_keeps_the_cases_of_each_target(
     results = json.loads(file.read_text(encoding="utf-8"))["results"]
     assert [len(entry["ran"]) for entry in results] == [len(sample.part().ran)] * 2
     assert results[0]["reproduce"].endswith("conformance numpy --seed 3")
-    assert capsys.readouterr().out.endswith(f"written: {file}\n")
+    said = capsys.readouterr().out
+    assert said.endswith(f"written: {file}\n")
+    assert said.count("written: ") == 1  # what each process wrote for this one is nobody's
 
 
 def test_told_command_reproduces_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

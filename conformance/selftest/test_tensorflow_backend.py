@@ -13,7 +13,9 @@ import tensorflow as tf
 from tuned_contrastive import reference
 from tuned_contrastive.backends.tensorflow import supcon_loss, tcl_loss
 from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+from tuned_contrastive.conformance.protocol import AnswerError, Case
 from tuned_contrastive.conformance.targets import load_target
 from tuned_contrastive.reference.oracle import hessian_vector_product
 
@@ -333,3 +335,17 @@ def test_keras_own_call_is_caught_merging_labels(tmp_path: Path, clause: str, st
 def test_a_bare_function_is_judged(tmp_path: Path, sign: str, status: int) -> None:
     source = SUPCON.replace("- s)", sign)
     assert judged(tmp_path, source, "supcon", "SUP-5", "INP-7") == status
+
+
+def test_a_value_that_is_no_tensor_is_told_as_such() -> None:
+    subject = bare_implementation(
+        lambda embeddings, labels: None,
+        name="mine",
+        framework="tensorflow",
+        loss="supcon",
+        assume="normalizes",
+    )
+    case = Case("supcon", np.eye(2), np.array([0, 0]))
+    for call in (subject.loss, lambda case: subject.gradients(case, np.array(1.0))):
+        with pytest.raises(AnswerError, match=r"mine must return a tf\.Tensor, got NoneType: None"):
+            call(case)

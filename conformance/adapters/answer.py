@@ -1,0 +1,107 @@
+"""Reads what a program wrote: a line as a JSON object, and that as the answer to a case."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tuned_contrastive.conformance.protocol import AnswerError, Float64
+
+QUOTED = 200
+"""Characters of what a program said that a message quotes."""
+
+WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+EXACT_DIGITS = 18
+"""Longer integers are read as float64: Python refuses to convert those of thousands of digits."""
+
+Shape = tuple[int, ...]
+
+
+class LostError(AnswerError):
+    """After which the next line may not be the answer to the next case."""
+
+
+def read_line(line: str) -> dict[str, Any]:
+    """Return the JSON object of a line; LostError where it has none."""
+    quoted = repr(line.strip()[:QUOTED])
+    try:
+        answer = json.loads(line, parse_int=_integer, parse_constant=_refuse)
+    except RecursionError:
+        raise LostError(f"answered with JSON that is nested too deeply: {quoted}") from None
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise LostError(f"answered with what is no JSON object: {quoted}")
+    return answer
+
+
+def read_answer(answer: dict[str, Any], asked: int, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Return the arrays of these names and shapes, and the dtypes that are told.
+
+    AnswerError where the protocol has no such answer to the case with the id `asked`.
+    """
+    given = answer.get("id")
+    if given != asked or isinstance(given, bool):
+        raise LostError(f"answered case {told(given)} where {asked} was asked")
+    if "error" in answer:
+        raise AnswerError(f"answered with an error: {_string(answer, 'error')[:QUOTED]}")
+    found: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        if name not in answer:
+            raise AnswerError(f"the answer has no {name}")
+        found[name] = _array(name, answer[name], shape)
+    dtypes = (name for name in ("loss_dtype", "gradient_dtype") if name in answer)
+    return found | {name: _string(answer, name) for name in dtypes}
+
+
+def told(value: Any) -> str:
+    """Return what a message says of a JSON value."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, float) and math.isinf(value):
+        return "a number beyond float64"
+    return json.dumps(value)[:QUOTED]
+
+
+def _array(name: str, value: Any, shape: Shape) -> Float64:
+    return np.array(list(_numbers(name, value, shape)), np.float64).reshape(shape)
+
+
+def _numbers(name: str, value: Any, shape: Shape) -> Iterator[float]:
+    """Yield the numbers of nested lists; `name` becomes the place of what is none."""
+    if not shape:
+        yield _number(name, value)
+        return
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise AnswerError(f"{name} must be a list of {shape[0]}, got {told(value)}")
+    for place, entry in enumerate(value):
+        yield from _numbers(f"{name}[{place}]", entry, shape[1:])
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str) and value in WORDS:
+        return WORDS[value]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        words = '"NaN", "Infinity" or "-Infinity"'
+        raise AnswerError(f"{name} must be a number that float64 holds, {words}, got {told(value)}")
+    return float(value)
+
+
+def _string(answer: dict[str, Any], name: str) -> str:
+    value = answer[name]
+    if not isinstance(value, str):
+        raise AnswerError(f"{name} must be a string, got {told(value)}")
+    return value
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= EXACT_DIGITS else float(digits)
+
+
+def _refuse(word: str) -> float:
+    """Refuse NaN and infinities without quotes, which Python would read and JSON lacks."""
+    raise LostError(f'answered with the bare word {word}, allowed is the string "{word}"')

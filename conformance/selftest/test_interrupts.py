@@ -1,0 +1,220 @@
+"""Ctrl-C at any time: one line says so, the status is 130, what was judged is a partial report."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tuned_contrastive.conformance import command, gate, report
+from tuned_contrastive.conformance import run as running
+from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.files import KINDS
+from tuned_contrastive.conformance.mutants.table import Row
+from tuned_contrastive.conformance.protocol import Case, Outcome
+from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.selftest.doctored import OnlySupcon
+from tuned_contrastive.conformance.selftest.sample_reports import part
+
+TOLD = "the run was interrupted"
+SLOW = """
+import time
+from pathlib import Path
+from tuned_contrastive.conformance.adapters.numpy import NumpyReference
+
+class Slow(NumpyReference):
+    def loss(self, case):
+        Path("begun").touch()
+        time.sleep(0.1)
+        return super().loss(case)
+
+it = Slow()
+"""
+HEEDING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+from tuned_contrastive.conformance.__main__ import main
+sys.exit(main(["slow.py:it", "--json", "found.json"]))
+"""
+
+
+class Interrupted(OnlySupcon):
+    """Is stopped in its first call, as by ctrl-C."""
+
+    def loss(self, case: object) -> Outcome:
+        """Raise KeyboardInterrupt."""
+        raise KeyboardInterrupt
+
+
+class StoppedOnce(OnlySupcon):
+    """Is stopped in its first call alone."""
+
+    calls = 0
+
+    def loss(self, case: Case) -> Outcome:
+        """Raise KeyboardInterrupt, and nothing from then on."""
+        self.calls += 1
+        if self.calls == 1:
+            raise KeyboardInterrupt
+        return super().loss(case)
+
+
+def ended(arguments: list[str]) -> int:
+    """Return the exit status; an interrupt that nobody caught may not end these tests, too."""
+    try:
+        return main(arguments)
+    except KeyboardInterrupt:
+        return -signal.SIGINT
+
+
+def results(file: Path) -> list[dict[str, Any]]:
+    """Return the results of a document."""
+    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
+    return found
+
+
+def test_ctrl_c_leaves_a_partial_report(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    words = [sys.executable, "-c", HEEDING]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+        while process.poll() is None and not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=120)
+    (entry,) = results(tmp_path / "found.json")
+    assert process.returncode == 130
+    assert (entry["partial"], entry["conforming"], entry["as_declared"]) == (True, False, False)
+    assert TOLD in entry["notes"]
+    assert "".join(said).count(TOLD) == 1
+
+
+def test_what_did_not_run_is_no_error() -> None:
+    result = run(Interrupted(), clauses=["SUP-5"])
+    assert result.interrupted
+    assert result.partial
+    assert "CNF-1" not in result.status
+    assert not result.as_declared
+
+
+def test_a_test_file_that_cannot_be_read_is_no_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "test_it.py").write_text("import no_such_package", encoding="utf-8")
+    (tmp_path / "suite.toml").write_text("", encoding="utf-8")
+    monkeypatch.setattr(running, "HERE", tmp_path)
+    result = run(OnlySupcon(), clauses=["SUP-5"])
+    (clause,) = result.clauses
+    assert not result.interrupted
+    assert (clause.id, clause.status) == ("CNF-1", "error")
+    assert "no_such_package" in clause.reason
+    assert TOLD not in clause.reason
+
+
+def test_interrupt_before_the_first_test_leaves_reports_of_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stopped.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    files = {kind: tmp_path / f"report.{kind}" for kind in KINDS}
+    asked = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
+    assert ended([f"{tmp_path / 'stopped.py'}:it", *asked]) == 130
+    (entry,) = results(files["json"])
+    assert (entry["partial"], entry["cases"], entry["clauses"]) == (True, 0, [])
+    assert all(file.is_file() for file in files.values())
+    assert capsys.readouterr().out.count(TOLD) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments"),
+    [("shown", ["numpy", "--vector", "supcon-001", "--show"]), ("gate", ["--mutants"])],
+)
+def test_interrupt_of_what_has_no_report(
+    place: str,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    stopping = stop if place == "shown" else SimpleNamespace(judge_mutants=stop)
+    monkeypatch.setattr(command, place, stopping)
+    assert ended(arguments) == 130
+    assert capsys.readouterr().err == f"{TOLD}\n"
+
+
+def test_interrupted_mutant_does_not_survive() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        gate.judge(Row("stopped", "SUP-5", StoppedOnce))
+
+
+class Child:
+    """A process that gets the same ctrl-C as its parent, while it is waited for."""
+
+    returncode = -signal.SIGINT
+
+    def __init__(self, words: list[str], **given: Any) -> None:
+        self.file = Path(words[words.index("--json") + 1])
+        self.asked = 0
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        pass
+
+    def communicate(self) -> tuple[str, None]:
+        """Raise what the parent gets, too; then the process has ended."""
+        self.asked += 1
+        if self.asked == 1:
+            raise KeyboardInterrupt
+        return "", None
+
+
+class DoneChild(Child):
+    """It had already written all that it found."""
+
+    returncode = 0
+
+    def communicate(self) -> tuple[str, None]:
+        """Write a result before the interrupt."""
+        document = report.document([report.entry_of(part())])
+        self.file.write_text(json.dumps(document), encoding="utf-8")
+        return super().communicate()
+
+
+@pytest.mark.parametrize(("child", "cases"), [(Child, 0), (DoneChild, len(part().ran))])
+def test_all_stops_at_an_interrupt(
+    child: type[Child],
+    cases: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "numpy"))
+    module = SimpleNamespace(Popen=child, PIPE=subprocess.PIPE)
+    monkeypatch.setattr(command, "subprocess", module)
+    file = tmp_path / "report.json"
+    assert ended(["all", "--json", str(file)]) == 130
+    (entry,) = results(file)
+    assert (entry["partial"], entry["cases"]) == (True, cases)
+    assert not [clause for clause in entry["clauses"] if clause["status"] == "error"]
+    assert f"\n{TOLD}\n" in capsys.readouterr().out
+
+
+def test_all_interrupted_before_the_first_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "installed_targets", stop)
+    file = tmp_path / "report.json"
+    assert ended(["all", "--json", str(file)]) == 130
+    (entry,) = results(file)
+    assert (entry["target"], entry["partial"], entry["cases"]) == ("all", True, 0)
