@@ -23,6 +23,9 @@ LARGEST_EXPONENT = {"float32": 40.0, "float64": 400.0}
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
+LARGEST_TEMPERATURE = 1e30
+"""Up to here rows that are divided by T keep their digits."""
+
 
 def anchor_losses(
     z: Array,
@@ -55,7 +58,7 @@ def fits(dtype: Any, T: Array | float, k1: Array | float, k2: Array | float) -> 
         return False
     weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
     small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
-    return small and max(1, 1 / T) <= LARGEST_EXPONENT[dtype.name]
+    return small and 1 / LARGEST_EXPONENT[dtype.name] <= T <= LARGEST_TEMPERATURE
 
 
 def temperature(T: Array | float, dtype: Any) -> Array:

@@ -16,6 +16,9 @@ LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 400.0}
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
+LARGEST_TEMPERATURE = 1e30
+"""Up to here rows that are divided by T keep their digits."""
+
 
 def anchor_losses(
     z: Tensor,
@@ -36,16 +39,16 @@ def anchor_losses(
     itself = tf.eye(tf.shape(z)[0], dtype=tf.bool)
     positives = tf.equal(labels[:, None], labels) & ~itself  # (N, N)
     sizes = tf.reduce_sum(tf.cast(positives, z.dtype), 1)  # |P(i)|, (N,)
-    s = tf.matmul(z, z, transpose_b=True)  # (N, N)
-    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    t = tf.where(itself, nothing, _over_temperature(s, itself, T))
     anchors = sizes > 0
     sizes = tf.maximum(sizes, one)
     if normalize and fits(z.dtype, T, k1, k2):
-        D = _plain_sum(s, t, positives, k1, k2)
-        mean = tf.reduce_sum(tf.where(positives, t, zero), 1) / sizes
-        losses = tf.math.log(tf.where(anchors, D, one)) - mean
+        D, t = _plain_sums(z, itself, positives, float(T), k1, k2)
+        losses = tf.math.log(tf.where(anchors, D, one)) - t / sizes
         return tf.where(anchors, losses, zero), anchors
+
+    s = tf.matmul(z, z, transpose_b=True)  # (N, N)
+    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
+    t = tf.where(itself, nothing, _over_temperature(s, itself, T))
 
     groups = [_temperature_terms(t, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
@@ -69,7 +72,7 @@ def fits(dtype: tf.DType, T: Tensor | float, k1: Tensor | float, k2: Tensor | fl
         return False
     weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
     small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
-    return small and max(1, 1 / T) <= LARGEST_EXPONENT[dtype]
+    return small and 1 / LARGEST_EXPONENT[dtype] <= T <= LARGEST_TEMPERATURE
 
 
 def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
@@ -84,17 +87,19 @@ def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
     return s / tf.cast(fixed, s.dtype) * tf.cast(fixed / T, s.dtype)
 
 
-def _plain_sum(
-    s: Tensor, t: Tensor, positives: Tensor, k1: Tensor | float, k2: Tensor | float
-) -> Tensor:
-    """Return D_i, (N,), without a maximum."""
-    terms = tf.exp(t)
+def _plain_sums(
+    z: Tensor, itself: Tensor, positives: Tensor, T: float, k1: Tensor | float, k2: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off."""
+    zero, nothing = tf.constant(0, z.dtype), tf.constant(-math.inf, z.dtype)
+    t = tf.matmul(z / T, z, transpose_b=True)
+    low: Tensor | float = 0.0
+    if k1 != 0:
+        low = k1 * tf.reduce_sum(tf.where(positives, tf.exp(t * -T), zero), 1)
+    terms = tf.exp(tf.where(itself, nothing, t))
     if k2 != 1:
         terms = tf.where(positives, terms, k2 * terms)
-    if k1 == 0:
-        return tf.reduce_sum(terms, 1)
-    low = tf.where(positives, tf.exp(-s), tf.constant(0, s.dtype))
-    return tf.reduce_sum(terms, 1) + k1 * tf.reduce_sum(low, 1)
+    return tf.reduce_sum(terms, 1) + low, tf.reduce_sum(tf.where(positives, t, zero), 1)
 
 
 def _temperature_terms(

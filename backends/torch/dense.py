@@ -16,6 +16,9 @@ LARGEST_EXPONENT = {torch.float32: 40.0, torch.float64: 320.0}
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
+LARGEST_TEMPERATURE = 1e30
+"""Up to here rows that are divided by T keep their digits."""
+
 
 def anchor_losses(
     z: Tensor,
@@ -32,18 +35,20 @@ def anchor_losses(
     (TCL-5).
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
-    sizes = positives.sum(1)  # |P(i)|, (N,)
+    sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)
+    anchors = sizes > 0
+    sizes = sizes.clamp(min=1)
+    if normalize and fits(z.dtype, T, k1, k2):
+        D, t = _plain_sums(z, positives, float(T), k1, k2)
+        alone = ~anchors
+        losses = D.masked_fill(alone, 1).log() - t / sizes
+        return losses.masked_fill(alone, 0), anchors
+
     s = z @ z.T  # (N, N)
     if isinstance(T, Tensor):
         # Its own product may overflow where all others do not (NUM-10), and be part of dL/dT.
         s = _with_itself(s, 0)
     t = _with_itself(_over_temperature(s, T), -math.inf)
-    anchors = sizes > 0
-    sizes = sizes.clamp(min=1)
-    if normalize and fits(z.dtype, T, k1, k2):
-        D = _plain_sum(s, t, positives, k1, k2)
-        mean = torch.where(positives, t, 0).sum(1) / sizes
-        return torch.where(anchors, torch.where(anchors, D, 1).log() - mean, 0), anchors
 
     groups = [_temperature_terms(t, positives, k2)]
     if isinstance(k1, Tensor) or k1 != 0:
@@ -67,7 +72,7 @@ def fits(dtype: torch.dtype, T: Tensor | float, k1: Tensor | float, k2: Tensor |
         return False
     weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
     small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
-    return small and max(1, 1 / T) <= LARGEST_EXPONENT[dtype]
+    return small and 1 / LARGEST_EXPONENT[dtype] <= T <= LARGEST_TEMPERATURE
 
 
 def _with_itself(pairs: Tensor, value: float) -> Tensor:
@@ -75,7 +80,8 @@ def _with_itself(pairs: Tensor, value: float) -> Tensor:
     if torch.compiler.is_compiling():  # which fuses a mask, and warns of a diagonal (2.13)
         itself = torch.eye(pairs.shape[0], dtype=torch.bool, device=pairs.device)
         return pairs.masked_fill(itself, value)
-    pairs.diagonal().fill_(value)  # a mask would be read, and copied for the gradient
+    # Not recorded, which takes a copy: exponential and mask make the derivative there 0 as it is.
+    pairs.detach().diagonal().fill_(value)
     return pairs
 
 
@@ -90,16 +96,22 @@ def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
     return s / fixed * (fixed / T)
 
 
-def _plain_sum(
-    s: Tensor, t: Tensor, positives: Tensor, k1: Tensor | float, k2: Tensor | float
-) -> Tensor:
-    """Return D_i, (N,), without a maximum; masked at the end, since exp(-inf) takes long."""
+def _plain_sums(
+    z: Tensor, positives: Tensor, T: float, k1: Tensor | float, k2: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
+
+    Masks come after exponentials: exp(-inf) takes long.
+    """
+    t = (z / T) @ z.T
+    low: Tensor | float = 0.0
+    if k1 != 0:
+        low = k1 * torch.where(positives, (t * -T).exp(), 0).sum(1)
+    t = _with_itself(t, -math.inf)
     terms = t.exp()
     if k2 != 1:
         terms = torch.where(positives, terms, k2 * terms)
-    if k1 == 0:
-        return terms.sum(1)
-    return terms.sum(1) + k1 * torch.where(positives, s.neg().exp(), 0).sum(1)
+    return terms.sum(1) + low, torch.where(positives, t, 0).sum(1)
 
 
 def _temperature_terms(

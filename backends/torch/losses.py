@@ -4,7 +4,6 @@ The arguments are described to `spec.contract`, which decides what is refused; t
 is in `dense` for few rows, in `blockwise` for many.
 """
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -159,15 +158,14 @@ def _loss(
         rows = embeddings.flatten(0, -2).to(dtype)  # (N, D)
         T = _scalar(scalars["temperature"], rows)
         k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
-        unit_rows: Any = _unit_rows if torch.compiler.is_compiling() else _UnitRows.apply
-        z = unit_rows(rows)[0] if normalize else rows
+        z = _unit_rows(rows) if normalize else rows
         if block_size == 0 or (block_size is None and len(z) < blockwise.THRESHOLD):
             losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
         else:
             losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
         # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
         poison = _sum(rows.detach() - rows.detach())
-        losses = torch.where(anchors, losses + poison, 0)
+        losses = (losses + poison).masked_fill(~anchors, 0)
         if reduction == "none":
             return losses.reshape(embeddings.shape[:-1])
         if reduction == "mean":
@@ -228,51 +226,17 @@ def _scalar(value: Tensor | float, rows: Tensor) -> Tensor | float:
     return float(value)
 
 
-def _unit_rows(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return z_i = x_i / ||x_i||, 0 for a zero row (SUP-1, SUP-2), and 1 / ||x_i|| as two factors.
+def _unit_rows(x: Tensor) -> Tensor:
+    """Return x_i / ||x_i||, 0 with gradient 0 for a zero row (SUP-1, SUP-2).
 
     Each row is first divided by a power of two near its largest entry, so that no square
     overflows or vanishes (NUM-7). z does not depend on that number, nor do its derivatives.
     """
-    largest = torch.linalg.vector_norm(x.detach(), math.inf, 1, keepdim=True)  # (N, 1)
+    largest = x.detach().abs().amax(1, keepdim=True)  # (N, 1); as a norm it takes longer
     integer, bits = _EXPONENT[x.dtype]  # which alone are that power
     scale = largest.clamp(min=2.0**-64).view(integer).bitwise_and(bits).view(x.dtype)
     y = x / scale
     squares = y.square().sum(1, keepdim=True)
     zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]
     # Both are replaced before the root and the quotient, whose derivatives are NaN at 0.
-    inverse = torch.where(zero, 0, torch.where(zero, 1, squares).rsqrt())
-    return y * inverse, inverse, scale
-
-
-class _UnitRows(torch.autograd.Function):
-    """`_unit_rows` with its derivatives, for which autograd would take a step per operation.
-
-    They are functions of what is returned, and so have the next ones. `scale` may be a constant.
-    """
-
-    forward = staticmethod(_unit_rows)
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
-        """Save what was returned."""
-        ctx.mark_non_differentiable(output[2])
-        ctx.save_for_backward(*output)
-        ctx.save_for_forward(*output)
-
-    @staticmethod
-    def backward(ctx: Any, of_z: Tensor, of_inverse: Tensor, _: Tensor) -> Tensor:
-        """Return the gradient in x."""
-        z, inverse, scale = ctx.saved_tensors
-        along = (of_z * z).sum(1, keepdim=True) + of_inverse * inverse
-        of_x: Tensor = torch.addcmul(of_z, along, z, value=-1) * inverse / scale
-        return of_x
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Return the derivative along a direction."""
-        z, inverse, scale = ctx.saved_tensors
-        dx = dx * inverse / scale
-        along = (dx * z).sum(1, keepdim=True)
-        return torch.addcmul(dx, along, z, value=-1), -along * inverse, None
+    return y * squares.masked_fill(zero, 1).rsqrt().masked_fill(zero, 0)

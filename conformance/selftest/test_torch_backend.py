@@ -121,7 +121,8 @@ def test_one_graph_serves_every_size() -> None:
 def test_labels_of_every_kind_compile(rows: torch.Tensor, kind: Any) -> None:
     torch.compiler.reset()
     compiled = torch.compile(tcl_loss, fullgraph=True, backend="eager")
-    assert torch.equal(compiled(rows, kind(LABELS)), tcl_loss(rows, LABELS))
+    # Compiled, a sum goes through float64.
+    torch.testing.assert_close(compiled(rows, kind(LABELS)), tcl_loss(rows, LABELS))
 
 
 @needs_compiler
