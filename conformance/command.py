@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
 TOLD_WRITTEN = "written: {}"
 TIME_LIMIT = 10.0
 """Seconds that a program has for one case."""
+
+LONGEST_TIME = 1e6
+"""More would be beyond what the clock of a thread that waits can hold."""
 
 
 def judge_one(options: argparse.Namespace) -> int:
@@ -79,12 +83,12 @@ def show(options: argparse.Namespace) -> int:
     for name in options.vector:
         if name not in vectors:
             raise TargetError(f"{name} has no numbers to show: it is a call that must be refused")
-    subject = _implementation(options)
     answered = True
-    for name in dict.fromkeys(options.vector):
-        text, got = shown(vectors[name], subject)
-        say(text)
-        answered = answered and got
+    with _implementation(options) as subject:
+        for name in dict.fromkeys(options.vector):
+            text, got = shown(vectors[name], subject)
+            say(text)
+            answered = answered and got
     return 0 if answered else 1
 
 
@@ -138,8 +142,7 @@ def reproducing(options: argparse.Namespace) -> str:
 def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
     """Return what the suite finds of the target."""
     named = target in known_targets()
-    subject = _implementation(options)
-    try:
+    with _implementation(options) as subject:
         return run(
             subject,
             target=target,
@@ -154,9 +157,6 @@ def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
             stop_at_first=options.fail_fast,
             warnings_are_errors=target in OWN,
         )
-    finally:
-        if isinstance(subject, Program):
-            subject.close()
 
 
 def _why_nothing_ran(result: Result) -> str:
@@ -167,10 +167,21 @@ def _why_nothing_ran(result: Result) -> str:
     return f"no test that was asked for applies to {result.target}: {'; '.join(reasons)}"
 
 
-def _implementation(options: argparse.Namespace) -> Implementation:
+@contextmanager
+def _implementation(options: argparse.Namespace) -> Iterator[Implementation]:
+    """Give what the options name; a program is ended when it is no longer asked."""
+    if not options.program:
+        yield _loaded(options)
+        return
+    program = Program(options.program, options.time_limit or TIME_LIMIT)
+    try:
+        yield program
+    finally:
+        program.close()
+
+
+def _loaded(options: argparse.Namespace) -> Implementation:
     """Return what the options name: a bare function or class, or an object of the protocol."""
-    if options.program:
-        return Program(options.program, options.time_limit or TIME_LIMIT)
     given = {name for name in BARE if getattr(options, name)}
     if options.target in known_targets() or not given:
         if given - {"device", "dtype"}:
@@ -252,8 +263,10 @@ def _check_names(options: argparse.Namespace) -> None:
     for name in options.vector or ():
         if name not in vectors:
             raise TargetError(f"{name} is no vector: --list vectors names them")
-    if options.time_limit is not None and not options.time_limit > 0:
-        raise TargetError(f"--time-limit must be > 0, got {options.time_limit:g}")
+    if options.time_limit is not None and not 0 < options.time_limit < LONGEST_TIME:
+        raise TargetError(
+            f"--time-limit must be > 0 and < {LONGEST_TIME:g}, got {options.time_limit:g}"
+        )
 
 
 def _hold_to_ledger(entry: report.Entry, acknowledge: bool) -> bool:

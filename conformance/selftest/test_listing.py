@@ -123,6 +123,7 @@ def test_only_the_tests_of_a_vector_run(tmp_path: Path, capsys: Capture) -> None
         (["numpy", "--vector", "reject-081", "--show"], "reject-081 has no numbers to show"),
         (["numpy", "--vector", "supcon-999"], "supcon-999 is no vector"),
         (["--program", "cat", "--time-limit", "0"], "--time-limit must be > 0"),
+        (["--program", "cat", "--time-limit", "inf"], "--time-limit must be > 0 and < 1e+06"),
     ],
 )
 def test_wrong_usage_is_one_sentence(arguments: list[str], told: str, capsys: Capture) -> None:
