@@ -42,9 +42,9 @@ mutation-%: .venv/ready
 	$(BIN)/cosmic-ray exec conformance/$@.toml .venv/$@.sqlite
 	$(BIN)/cr-report --show-diff --surviving-only .venv/$@.sqlite
 
-# Everything of the targets, on an idle machine; BENCH=--quick shows that it works.
+# Everything of the targets, on an idle machine; BENCH=--quick shows that it works, in bench-results.
 BENCH :=
-RESULTS := benchmarks/results
+RESULTS := $(if $(BENCH),bench-results,benchmarks/results)
 bench: .venv/ready
 	mkdir -p $(RESULTS)
 	$(BIN)/python -m tuned_contrastive.benchmarks speed $(BENCH) --variants --json $(RESULTS)/speed.json > /dev/null

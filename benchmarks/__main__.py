@@ -15,7 +15,7 @@ from tuned_contrastive.benchmarks.response import command as response
 from tuned_contrastive.conformance.targets import missing
 
 EXAMPLES = """examples:
-  everything of the targets, with figures (make bench does this, and memory):
+  everything of the targets, with figures (make bench does this, memory and profile):
     python -m tuned_contrastive.benchmarks speed --variants --json speed.json --plot speed.svg
   your own PyTorch loss, called as f(embeddings, labels), against ours:
     python -m tuned_contrastive.benchmarks speed --frameworks torch --losses supcon \\
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     about = {
         "speed": "time of value and gradient",
         "memory": "peak memory of value and gradient",
-        "profile": "share of each operation in that time",
+        "profile": "shares of the operations of value and gradient",
     }
     for name, what in about.items():
         one = commands.add_parser(
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         one.set_defaults(run=getattr(command, name))
-        _add_measuring(one, Case("supcon", 2), times=name != "profile")
+        _add_measuring(one, name, Case("supcon", 2))
     one = commands.add_parser("gpu", help="conformance, speed and memory on CUDA")
     one.add_argument("--output", metavar="DIR", default="gpu-results", help="made if missing")
     one.add_argument("--seconds", type=float, default=520.0, help="for all of it (520)")
@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _add_measuring(one: argparse.ArgumentParser, base: Case, times: bool) -> None:
+def _add_measuring(one: argparse.ArgumentParser, command: str, base: Case) -> None:
     add = one.add_argument
     add("--frameworks", nargs="+", choices=FRAMEWORKS, help="those installed, by default")
     add("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
@@ -115,14 +115,15 @@ def _add_measuring(one: argparse.ArgumentParser, base: Case, times: bool) -> Non
     add("--json", metavar="FILE", help="write the results")
     add("--threads", type=int, metavar="N", default=min(2, cores()), help="(2)")
     add("--quick", action="store_true", help="small sizes, few samples: does it work")
-    if not times:
-        one.set_defaults(variants=False, rival=None, plot=None, seconds=1.0, memory_limit=0.0)
+    one.set_defaults(variants=False, rival=None, plot=None, seconds=1.0, memory_limit=0.0)
+    add("--memory-limit", type=float, default=0.0, metavar="GIB", help="by default what is free")
+    if command == "profile":
         return
-    add("--variants", action="store_true", help="also the further cases of the targets")
     add("--rival", metavar="FILE.py:attribute", help="f(embeddings, labels) of one framework")
     add("--plot", metavar="FILE", help="draw them, .png or .svg")
-    add("--seconds", type=float, default=2.5, help="of rounds for one case (2.5)")
-    add("--memory-limit", type=float, default=0.0, metavar="GIB", help="by default what is free")
+    if command == "speed":
+        add("--variants", action="store_true", help="also the further cases of the targets")
+        add("--seconds", type=float, default=2.5, help="of rounds for one case (2.5)")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -140,6 +141,8 @@ def check(options: argparse.Namespace) -> None:
         ("--memory-limit must be >= 0", not 0 <= options.memory_limit < math.inf),
         ("--rival needs --frameworks with one framework", bool(options.rival)
          and len(options.frameworks) != 1),
+        ("--rival takes embeddings and labels only, not --learnable", bool(options.rival)
+         and options.learnable),
         ("no framework is installed", not options.frameworks),
     ]  # fmt: skip
     for sentence, is_wrong in wrong:

@@ -1,4 +1,4 @@
-"""What `speed` and `memory` do: choose the cases, ask one worker per framework, write results."""
+"""What `speed`, `memory` and `profile` do: choose cases, ask workers, write results."""
 
 import argparse
 import itertools
@@ -39,23 +39,7 @@ def speed(options: argparse.Namespace) -> int:
             chosen += every_case.learnable(loss, sizes)
             chosen += every_case.variants(loss, sizes)[-2 if options.quick else 0 :]
     found = _document("speed", options)
-    by_name = {name: _timed(name, chosen, options) for name in options.frameworks}
-    progress = Progress("speed", sum(map(len, by_name.values())))
-    with tempfile.TemporaryDirectory() as folder, _kept_if_interrupted(found, options):
-        for name, cases in by_name.items():
-
-            def hear(
-                number: int, answer: Document, name: str = name, cases: list[Case] = cases
-            ) -> None:
-                told = f"{name}: {cases[number].told}"
-                if "begun" in answer:
-                    progress.at(f"{told}, {answer['begun'][1]}")
-                    return
-                found["measurements"].append(answer["done"])
-                progress.step(told)
-
-            ask_in_order(_request("speed", name, options, folder), cases, hear)
-    progress.close()
+    _in_order({name: _timed(name, chosen, options) for name in options.frameworks}, found, options)
     return _conclude(found, options)
 
 
@@ -93,22 +77,30 @@ def memory(options: argparse.Namespace) -> int:
 
 def profile(options: argparse.Namespace) -> int:
     """Tell the operations of every case's step, and return the status."""
-    chosen = _cases(options, profiling.SIZES)
+    chosen = profiling.with_learnable(_cases(options, profiling.SIZES))
     found = _document("profile", options)
-    progress = Progress("profile", len(chosen) * len(options.frameworks))
-    with tempfile.TemporaryDirectory() as folder, _kept_if_interrupted(found, options):
-        for name in options.frameworks:
-
-            def hear(answer: Document, name: str = name) -> None:
-                found["measurements"].append(answer["done"])
-                progress.step(f"{name}: {answer['done']['loss']}, N = {answer['done']['N']}")
-
-            request = _request("profile", name, options, folder)
-            why = ask(request | {"cases": [_as_json(case) for case in chosen]}, hear)
-            if why:
-                raise RuntimeError(f"the worker of {name} broke down: {why}")
-    progress.close()
+    _in_order(dict.fromkeys(options.frameworks, chosen), found, options)
     return _conclude(found, options)
+
+
+def _in_order(by_name: dict[str, list[Case]], found: Document, options: argparse.Namespace) -> None:
+    """Have the cases of each framework measured in one process of its own."""
+    progress = Progress(found["what"], sum(map(len, by_name.values())))
+    with tempfile.TemporaryDirectory() as folder, _kept_if_interrupted(found, options):
+        for name, cases in by_name.items():
+
+            def hear(
+                number: int, answer: Document, name: str = name, cases: list[Case] = cases
+            ) -> None:
+                told = f"{name}: {cases[number].told}"
+                if "begun" in answer:
+                    progress.at(f"{told}, {answer['begun'][1]}")
+                    return
+                found["measurements"].append(answer["done"])
+                progress.step(told)
+
+            ask_in_order(_request(found["what"], name, options, folder), cases, hear)
+    progress.close()
 
 
 def _cases(options: argparse.Namespace, sizes: tuple[int, ...]) -> list[Case]:

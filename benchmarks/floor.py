@@ -1,7 +1,7 @@
 """The floor: the least time for value and gradient, from rates measured in the same run.
 
 4 N^2 D flops at the rate of the framework's own 4096-cubed float32 product, and N^2 exponentials
-at its own rate on a block that stays in cache. Nothing that holds every pair once is faster.
+at its own rate on a block that stays in cache. What keeps pairs for the gradient may be faster.
 """
 
 import time

@@ -4,58 +4,65 @@ A profiler slows down what it watches, most where operations are short: it gives
 without it the time.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from statistics import median
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from tuned_contrastive.benchmarks import frameworks
+from tuned_contrastive.benchmarks import frameworks, speed
 from tuned_contrastive.benchmarks.cases import Case
-from tuned_contrastive.benchmarks.floor import Floor, timed
-from tuned_contrastive.benchmarks.frameworks import Candidate, Framework
+from tuned_contrastive.benchmarks.floor import Floor
+from tuned_contrastive.benchmarks.frameworks import Framework
 
 SIZES = (256, 1024, 4096)
-CALLS = 20
-"""Steps, timed first and watched then."""
+SECONDS, MOST_CALLS = 1.0, 20
+"""How long steps are watched, and how many at most."""
 
-PRODUCTS = ("mm", "addmm", "matmul", "mklmatmul", "batchmatmulv2", "dot_general")
+PRODUCTS = ("mm", "bmm", "addmm", "matmul", "mklmatmul", "fusedmatmul", "mklfusedmatmul",
+            "batchmatmulv2", "dot_general")  # fmt: skip
 EXPONENTIALS = ("exp",)
 """Operations by name, without the underscores of what writes in place, or is a library's."""
-WATCHED = (frameworks.OURS, frameworks.LEAN, frameworks.SUPCONTRAST, frameworks.RELEASED)
-Document = Mapping[str, Any]
+
+WATCHED = (
+    frameworks.OURS,
+    frameworks.OURS_DENSE,
+    frameworks.LEAN,
+    frameworks.SUPCONTRAST,
+    frameworks.RELEASED,
+)
 
 
-def profile(framework: Framework, case: Case, floor: Floor) -> dict[str, Any]:
-    """Return time and operations of ours and of the dense formulas, and what the floor is."""
-    batch = case.batch()
-    found = []
-    for candidate in framework.candidates(case):
-        if candidate.name in WATCHED and candidate.mode != "xla":
-            step = framework.step(candidate, case, batch)
-            for _ in range(3):
-                step()
-            seconds = median(timed(step) for _ in range(CALLS))
-            operations = framework.operations(candidate, case, batch, CALLS)
-            found.append(_record(candidate, seconds, operations))
-    rates = floor.as_json(case.N, case.D)
-    return {
-        "framework": framework.name,
-        **case.as_json(),
-        "floor": rates,
-        "candidates": found,
-    }
-
-
-def _record(
-    candidate: Candidate, seconds: float, operations: Mapping[str, float]
+def profile(
+    framework: Framework,
+    case: Case,
+    settings: speed.Settings,
+    floor: Floor,
+    tell: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
+    """Return what `speed.measure` does, with the shares of the operations of what was timed."""
+    measured = speed.measure(framework, case, settings, floor, tell=tell)
+    watched = {each.name: each for each in framework.candidates(case) if each.name in WATCHED}
+    records = [each for each in measured["candidates"] if each["name"] in watched]
+    for record in records:
+        if record["status"] == "timed":
+            calls = min(MOST_CALLS, 1 + int(SECONDS / record["median"]))
+            operations = framework.operations(watched[record["name"]], case, case.batch(), calls)
+            record["shares"] = _shares(operations)
+    return measured | {"candidates": records}
+
+
+def with_learnable(cases: list[Case]) -> list[Case]:
+    """Return the cases, and the smallest and the largest again with learnable parameters."""
+    sizes = sorted({case.N for case in cases})
+    ends = [case for case in cases if case.N in (sizes[0], sizes[-1]) and not case.learnable]
+    further = [replace(case, learnable=True, variant=f"{case.variant}, learnable") for case in ends]
+    return cases + [replace(c, variant=c.variant.removeprefix("base, ")) for c in further]
+
+
+def _shares(operations: Mapping[str, float]) -> dict[str, float]:
+    """Return the share of each operation, the largest first; none where none was seen."""
     whole = sum(operations.values())
-    shares = Counter({name: value / whole for name, value in operations.items()})
-    return {
-        "name": candidate.name,
-        "seconds": float(f"{seconds:.6g}"),
-        "shares": {name: float(f"{share:.4g}") for name, share in shares.most_common()},
-    }
+    ordered = sorted(operations.items(), key=lambda item: -item[1])
+    return {name: float(f"{seconds / whole:.4g}") for name, seconds in ordered if seconds > 0}
 
 
 def share_of(shares: Mapping[str, float], kind: tuple[str, ...]) -> float:

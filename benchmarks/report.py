@@ -13,10 +13,12 @@ RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 KINDS = ("speed", "memory")
 FLOOR = """The floor makes every product once for the value and again for the gradient, as a form in
-O(N D) memory has to where N is large. Beside a time that missed its target stands what the floor
+O(N D) memory has to where N is large; up to some thousand rows ours keeps tiles, and may be faster
+than that. Beside a time that missed its target stands what the floor
 itself would reach there."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
-profiler, times without it. A fusion of XLA counts as its last operation."""
+profiler, of medians without it. A fusion of XLA counts as its last operation, so that few of its
+exponentials show."""
 Document = dict[str, Any]
 
 

@@ -184,12 +184,14 @@ def profile(found: Document) -> str:
     for each in found["measurements"]:
         floor = each["floor"]
         exponentials = each["N"] ** 2 * floor["seconds_per_exponential"]
-        title = [f"{each['framework']} {targets.LOSS_NAMES[each['loss']]}", str(each["N"])]
+        name = f"{each['framework']} {targets.LOSS_NAMES[each['loss']]}"
+        variant = "" if each["variant"] == "base" else f", {each['variant']}"
+        title = [name + variant, str(each["N"])]
         whole = floor["seconds"]
         cells = [duration(value) for value in (whole, whole - exponentials, exponentials)]
         rows.append([*title, "floor", *cells, ""])
-        for candidate in each["candidates"]:
-            seconds, shares = candidate["seconds"], candidate["shares"]
+        for candidate in (c for c in each["candidates"] if c.get("shares")):
+            seconds, shares = candidate["median"], candidate["shares"]
             products, terms = (
                 duration(seconds * profiling.share_of(shares, kind))
                 for kind in (profiling.PRODUCTS, profiling.EXPONENTIALS)

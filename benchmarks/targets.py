@@ -117,9 +117,10 @@ def further(speed: Document | None) -> Iterator[tuple[str, int, Verdict]]:
                 _at_most((ours / floors[0]) / (base / floors[1]), NO_CLIFF),
             )
         dense, lean = (median_of(measured, name) for name in (names.OURS_DENSE, names.LEAN))
-        if dense and lean and measured["variant"] == "base":
+        if dense and lean and measured["variant"] in ("base", "learnable"):
+            of = "" if measured["variant"] == "base" else ", learnable"
             yield (
-                f"{title}: our dense form over the lean one",
+                f"{title}{of}: our dense form over the lean one",
                 measured["N"],
                 _at_most(dense / lean, DENSE_OVER_LEAN),
             )

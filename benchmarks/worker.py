@@ -88,19 +88,18 @@ def serve(request: dict[str, Any], tell: Tell) -> None:
         name = request["candidate"]
         return tell({"done": memory.measure_memory(framework, cases[0], name, settings, rival)})
     floor = Floor.of(framework, int(request["side"]))
-    if request["what"] == "profile":
-        for case in cases:
-            tell({"done": profiling.profile(framework, case, floor)})
-        return None
     for number, case in enumerate(cases):
         excused = {name: why for at, name, why in request["excused"] if at == number}
 
         def begun(name: str, number: int = number) -> None:
             tell({"begun": [number, name]})
 
-        done = speed.measure(
-            framework, case, settings, floor, rival=rival, excused=excused, tell=begun
-        )
+        if request["what"] == "profile":
+            done = profiling.profile(framework, case, settings, floor, tell=begun)
+        else:
+            done = speed.measure(
+                framework, case, settings, floor, rival=rival, excused=excused, tell=begun
+            )
         tell({"done": done, "number": number})
     return None
 

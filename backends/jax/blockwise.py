@@ -51,8 +51,9 @@ def anchor_losses(
     """
     shifts: tuple[bool, ...] = (False, True)
     if normalize and not any(isinstance(value, Array) for value in (T, k1, k2)):
-        shifts = (not dense.fits(z.dtype, T, k1, k2),)
-    size = min(block_size or BLOCK_SIZE.get(jax.default_backend(), 4096), len(z))
+        limit = tiles.LARGEST_EXPONENT[z.dtype.name]
+        shifts = (not dense.fits(limit, T, k1, k2),)
+    size = min(block_size or BLOCK_SIZE.get(_platform(), 4096), len(z))
     apart = isinstance(k2, Array) or k2 != 1
     low = isinstance(k1, Array) or k1 != 0
     plan = Plan(size, normalize, shifts, low, apart, precision)
@@ -64,6 +65,12 @@ def anchor_losses(
         order = sort_rows(labels)
     losses, _ = _bind(_losses, *_varying_alike(inputs, order), *order, plan=plan)
     return losses, (order.end - order.first > 1)[order.inverse]
+
+
+def _platform() -> str:
+    """Return what a call runs on that names no device."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return getattr(chosen, "platform", chosen) or jax.default_backend()
 
 
 @jax.jit

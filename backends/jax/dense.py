@@ -17,14 +17,17 @@ from jax.lax import stop_gradient
 
 Weight = tuple[Array | None, Array | float]
 
-LARGEST_EXPONENT = {"float32": 40.0, "float64": 400.0}
-"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+LARGEST_EXPONENT = {"float32": 25.0, "float64": 250.0}
+"""Up to this size, sums of exp(s/T) and their squares stay in range as they are.
+
+Second derivatives divide by the squares.
+"""
 
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
-LARGEST_TEMPERATURE = 1e30
-"""Up to here rows that are divided by T keep their digits."""
+LARGEST_TEMPERATURE = 1e8
+"""Up to here rows divided by T, and gradients times T, keep their digits."""
 
 
 def anchor_losses(
@@ -42,23 +45,26 @@ def anchor_losses(
     is integer or boolean; T, k1 and k2 are Python numbers or scalars; `precision` is that of the
     products. A number of 0 drops its term (TCL-5).
     """
-    shift = not (normalize and fits(z.dtype, T, k1, k2))
+    shift = not (normalize and fits(LARGEST_EXPONENT[z.dtype.name], T, k1, k2))
     first = weight(k1, z.dtype) if isinstance(k1, Array) or k1 != 0 else None
     s, T = similarities(z, precision), temperature(T, z.dtype)
     found: tuple[Array, Array] = losses(s, labels, T, first, weight(k2, z.dtype), shift)
     return found
 
 
-def fits(dtype: Any, T: Array | float, k1: Array | float, k2: Array | float) -> bool:
-    """Return whether sums of exp(s/T) and exp(-s), and their inverses, fit the dtype as they are.
+def fits(limit: float, T: Array | float, k1: Array | float, k2: Array | float) -> bool:
+    """Return whether no exponent of exp(s/T), k1 exp(-s) and k2 exp(s/T) is beyond a limit.
 
-    Of rows of norm 1, and numbers: an array would have to be waited for.
+    No |s| is above 1. Of numbers only: an array would have to be waited for.
     """
     if isinstance(T, Array) or isinstance(k1, Array) or isinstance(k2, Array):
         return False
-    weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
-    small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
-    return small and 1 / LARGEST_EXPONENT[dtype.name] <= T <= LARGEST_TEMPERATURE
+    weights = [k for k in (k1, k2) if k != 0]
+    if not (0 < T <= LARGEST_TEMPERATURE and all(k > 0 for k in weights)):
+        return False
+    logs = [abs(math.log(k)) for k in weights]
+    small = max(logs, default=0.0) <= LARGEST_LOG_WEIGHT
+    return small and max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
 def temperature(T: Array | float, dtype: Any) -> Array:

@@ -27,6 +27,9 @@ from tuned_contrastive.backends.jax.rows import (
     zero,
 )
 
+LARGEST_EXPONENT = {"float32": 40.0, "float64": 320.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
 
 class Plan(NamedTuple):
     """What is static in a compiled program, beside shapes and dtypes."""
@@ -124,9 +127,10 @@ def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:
     if len(plan.shifts) == 1:
         return [number]
     bound = jnp.ones((), inputs.z.dtype) if plan.unit else jnp.square(inputs.z).sum(1).max()
-    limit = dense.LARGEST_EXPONENT[inputs.z.dtype.name]
+    limit = LARGEST_EXPONENT[inputs.z.dtype.name]
     # Written so that NaN is shifted. A loop of no turns: XLA runs a branch of lax.cond on one core.
     fits = bound * jnp.maximum(1, 1 / inputs.T.astype(bound.dtype)) <= limit
+    fits &= inputs.T <= dense.LARGEST_TEMPERATURE
     for weight in _log_weights(inputs):
         fits &= (jnp.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | (weight == -jnp.inf)
     return [

@@ -18,12 +18,15 @@ from tuned_contrastive.backends.tensorflow.rows import Order, cut_like, cut_rows
 from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
 
 THRESHOLD = 1024
-"""Rows from which on tiles are the default. Value + gradient, D = 128, 2-core CPU, dense : tiles:
-1.3 : 1.8 ms (graph) and 1.0 : 0.9 (XLA) at 256 rows, 17.6 : 15.9 and 14.8 : 11.3 at 1024."""
+"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): 13.1 : 13.9 ms for
+SupCon and 17.2 : 21.3 for TCL in a graph, the least of 40 (D = 128, 2-core CPU)."""
 
 BLOCK_SIZE = 512
 """Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024
 (graph), 161, 169 and 186 by XLA; the larger tile holds four times as much."""
+
+LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 320.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
 
 Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
@@ -54,7 +57,8 @@ def anchor_losses(
         return dense.anchor_losses(z, labels, T, k1, k2, normalize)
     low = isinstance(k1, Tensor) or k1 != 0
     split = low or isinstance(k2, Tensor) or k2 != 1
-    plain = dense.fits(z.dtype, T, k1, k2) if normalize and not tensors else None
+    limit = LARGEST_EXPONENT[z.dtype]
+    plain = dense.fits(limit, T, k1, k2) if normalize and not tensors else None
     kept = (split, low, isinstance(T, Tensor))
     form = Form(*kept, plain, normalize, block_size or BLOCK_SIZE, not block_size)
     order = Order(*_run(_sorted, None, labels))
@@ -154,7 +158,8 @@ def _dense_gradients(
     w, z, *tensors = inputs
     rest = iter(tensors)
     T, k1, k2 = (next(rest) if value is None else value for value in numbers)
-    losses, _ = dense.anchor_losses(z, labels, T, k1, k2, False)
+    # Whatever the rows are: the form for all of them holds for those of norm 1, too.
+    losses, _ = dense.anchor_losses(z, labels, T, k1, k2, normalize=False)
     zero = tf.UnconnectedGradients.ZERO
     found: list[Tensor] = tf.gradients(losses, (z, *tensors), w, unconnected_gradients=zero)
     return found
@@ -256,7 +261,7 @@ def _plain_or_not(
         return plain() if form.plain else shifted()
     (T, *log_weights), one = given, tf.constant(1, z.dtype)
     longest = one if form.bounded else tf.reduce_max(tf.reduce_sum(z * z, 1))
-    fits = longest * tf.maximum(1 / T, one) <= dense.LARGEST_EXPONENT[z.dtype]
+    fits = longest * tf.maximum(1 / T, one) <= LARGEST_EXPONENT[z.dtype]
     for weight in log_weights:
         fits &= (tf.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | tf.equal(weight, -math.inf)
     return tf.cond(fits, plain, shifted)

@@ -10,14 +10,17 @@ import math
 import tensorflow as tf
 from tensorflow import Tensor
 
-LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 400.0}
-"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+LARGEST_EXPONENT = {tf.float32: 25.0, tf.float64: 250.0}
+"""Up to this size, sums of exp(s/T) and their squares stay in range as they are.
+
+Second derivatives divide by the squares.
+"""
 
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
-LARGEST_TEMPERATURE = 1e30
-"""Up to here rows that are divided by T keep their digits."""
+LARGEST_TEMPERATURE = 1e8
+"""Up to here rows divided by T, and gradients times T, keep their digits."""
 
 
 def anchor_losses(
@@ -41,8 +44,8 @@ def anchor_losses(
     sizes = tf.reduce_sum(tf.cast(positives, z.dtype), 1)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = tf.maximum(sizes, one)
-    if normalize and fits(z.dtype, T, k1, k2):
-        D, t = _plain_sums(z, itself, positives, float(T), k1, k2)
+    if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
+        D, t = _plain_sums(z, itself, positives, float(T), float(k1), float(k2))
         losses = tf.math.log(tf.where(anchors, D, one)) - t / sizes
         return tf.where(anchors, losses, zero), anchors
 
@@ -63,16 +66,19 @@ def anchor_losses(
     return tf.where(anchors, losses, zero), anchors
 
 
-def fits(dtype: tf.DType, T: Tensor | float, k1: Tensor | float, k2: Tensor | float) -> bool:
-    """Return whether sums of exp(s/T) and exp(-s), and their inverses, fit the dtype as they are.
+def fits(limit: float, T: Tensor | float, k1: Tensor | float, k2: Tensor | float) -> bool:
+    """Return whether no exponent of exp(s/T), k1 exp(-s) and k2 exp(s/T) is beyond a limit.
 
-    Of rows of norm 1, and numbers: a tensor would have to be waited for.
+    No |s| is above 1. Of numbers only: a tensor would have to be waited for.
     """
     if isinstance(T, Tensor) or isinstance(k1, Tensor) or isinstance(k2, Tensor):
         return False
-    weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
-    small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
-    return small and 1 / LARGEST_EXPONENT[dtype] <= T <= LARGEST_TEMPERATURE
+    weights = [k for k in (k1, k2) if k != 0]
+    if not (0 < T <= LARGEST_TEMPERATURE and all(k > 0 for k in weights)):
+        return False
+    logs = [abs(math.log(k)) for k in weights]
+    small = max(logs, default=0.0) <= LARGEST_LOG_WEIGHT
+    return small and max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
 def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
@@ -88,7 +94,7 @@ def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
 
 
 def _plain_sums(
-    z: Tensor, itself: Tensor, positives: Tensor, T: float, k1: Tensor | float, k2: Tensor | float
+    z: Tensor, itself: Tensor, positives: Tensor, T: float, k1: float, k2: float
 ) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off."""
     zero, nothing = tf.constant(0, z.dtype), tf.constant(-math.inf, z.dtype)

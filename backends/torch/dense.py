@@ -10,14 +10,17 @@ import math
 import torch
 from torch import Tensor
 
-LARGEST_EXPONENT = {torch.float32: 40.0, torch.float64: 320.0}
-"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+LARGEST_EXPONENT = {torch.float32: 25.0, torch.float64: 250.0}
+"""Up to this size, sums of exp(s/T) and their squares stay in range as they are.
+
+Second derivatives divide by the squares.
+"""
 
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
-LARGEST_TEMPERATURE = 1e30
-"""Up to here rows that are divided by T keep their digits."""
+LARGEST_TEMPERATURE = 1e8
+"""Up to here rows divided by T, and gradients times T, keep their digits."""
 
 
 def anchor_losses(
@@ -38,8 +41,8 @@ def anchor_losses(
     sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = sizes.clamp(min=1)
-    if normalize and fits(z.dtype, T, k1, k2):
-        D, t = _plain_sums(z, positives, float(T), k1, k2)
+    if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
+        D, t = _plain_sums(z, positives, float(T), float(k1), float(k2))
         alone = ~anchors
         losses = D.masked_fill(alone, 1).log() - t / sizes
         return losses.masked_fill(alone, 0), anchors
@@ -63,25 +66,32 @@ def anchor_losses(
     return torch.where(anchors, losses, 0), anchors
 
 
-def fits(dtype: torch.dtype, T: Tensor | float, k1: Tensor | float, k2: Tensor | float) -> bool:
-    """Return whether sums of exp(s/T) and exp(-s), and their inverses, fit the dtype as they are.
+def fits(
+    limit: float, T: Tensor | float, k1: Tensor | float, k2: Tensor | float, largest: float = 1.0
+) -> bool:
+    """Return whether no exponent of exp(s/T), k1 exp(-s) and k2 exp(s/T) is beyond a limit.
 
-    Of rows of norm 1, and numbers: a tensor would have to be waited for.
+    No |s| is above `largest`. Of numbers only: a tensor would have to be waited for.
     """
     if isinstance(T, Tensor) or isinstance(k1, Tensor) or isinstance(k2, Tensor):
         return False
-    weights = [abs(math.log(k)) for k in (k1, k2) if k > 0]
-    small = all(weight <= LARGEST_LOG_WEIGHT for weight in weights)
-    return small and 1 / LARGEST_EXPONENT[dtype] <= T <= LARGEST_TEMPERATURE
+    weights = [k for k in (k1, k2) if k != 0]
+    if not (0 < T <= LARGEST_TEMPERATURE and all(k > 0 for k in weights)):
+        return False
+    logs = [abs(math.log(k)) for k in weights]
+    small = max(logs, default=0.0) <= LARGEST_LOG_WEIGHT
+    return small and largest * max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
-def _with_itself(pairs: Tensor, value: float) -> Tensor:
-    """Return pairs, which may be overwritten, with a value where a row meets itself."""
+def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
+    """Return pairs, which may be overwritten, with a value where a row meets itself.
+
+    What is recorded is copied for the gradient, and need not be where that is 0 by what follows.
+    """
     if torch.compiler.is_compiling():  # which fuses a mask, and warns of a diagonal (2.13)
         itself = torch.eye(pairs.shape[0], dtype=torch.bool, device=pairs.device)
         return pairs.masked_fill(itself, value)
-    # Not recorded, which takes a copy: exponential and mask make the derivative there 0 as it is.
-    pairs.detach().diagonal().fill_(value)
+    (pairs if recorded else pairs.detach()).diagonal().fill_(value)
     return pairs
 
 
@@ -97,17 +107,17 @@ def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
 
 
 def _plain_sums(
-    z: Tensor, positives: Tensor, T: float, k1: Tensor | float, k2: Tensor | float
+    z: Tensor, positives: Tensor, T: float, k1: float, k2: float
 ) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
-    Masks come after exponentials: exp(-inf) takes long.
+    But for the diagonal, masks come after exponentials: exp(-inf) takes long.
     """
     t = (z / T) @ z.T
     low: Tensor | float = 0.0
     if k1 != 0:
         low = k1 * torch.where(positives, (t * -T).exp(), 0).sum(1)
-    t = _with_itself(t, -math.inf)
+    t = _with_itself(t, -math.inf, recorded=False)
     terms = t.exp()
     if k2 != 1:
         terms = torch.where(positives, terms, k2 * terms)

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from tuned_contrastive.backends.torch import dense
 
+LARGEST_EXPONENT = {torch.float32: 40.0, torch.float64: 320.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
 Scalar = Tensor | float
 Scalars = tuple[Scalar, Scalar, Scalar]  # T, k1, k2
 
@@ -242,10 +245,8 @@ def _fits(z: Tensor, scalars: Scalars, normalize: bool) -> bool:
     if not (normalize or z.is_cpu):
         return False
     largest = 1.0 if normalize else float(z.square().sum(1).amax())  # no |s| is above it
-    T, *weights = (float(value) for value in scalars)
-    limit = math.exp(dense.LARGEST_LOG_WEIGHT)
-    small = all(k == 0 or 1 / limit <= k <= limit for k in weights)
-    return small and largest <= dense.LARGEST_EXPONENT[z.dtype] * min(1, T)
+    T, k1, k2 = (float(value) for value in scalars)
+    return dense.fits(LARGEST_EXPONENT[z.dtype], T, k1, k2, largest)
 
 
 def _shaped(memory: Tensor, tile: Tile) -> Tensor:

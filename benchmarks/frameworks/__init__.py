@@ -14,7 +14,6 @@ from tuned_contrastive.benchmarks.cases import Batch, Case
 
 OURS = "ours"
 OURS_XLA = "ours, XLA"
-OURS_COMPILED = "ours, torch.compile"
 OURS_DENSE = "ours, block_size=0"
 OURS_BASE = "ours, base case"
 """Ours on the base case's input, in the run of a variant: whether there is a cliff."""

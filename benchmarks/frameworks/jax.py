@@ -108,7 +108,9 @@ class Jax:
             profile = jax.profiler.ProfileData.from_file(str(file))
         found: defaultdict[str, float] = defaultdict(float)
         for line in (line for plane in profile.planes for line in plane.lines):
-            spans = [(e.name, e.start_ns / 1e9, e.end_ns / 1e9) for e in line.events]
+            events = list(line.events)
+            first = min((e.start_ns for e in events), default=0)  # else digits are lost
+            spans = [(e.name, (e.start_ns - first) / 1e9, (e.end_ns - first) / 1e9) for e in events]
             for name, seconds in frameworks.own_seconds(spans).items():
                 if name in names:
                     found[names[name]] += seconds

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.tsl.profiler.protobuf import xplane_pb2  # has no public name
 
 from tuned_contrastive.backends.tensorflow import supcon_loss, tcl_loss
 from tuned_contrastive.benchmarks import frameworks
@@ -93,6 +92,8 @@ class TensorFlow:
         self, candidate: Candidate, case: Case, batch: Batch, calls: int
     ) -> dict[str, float]:
         """Return the seconds of each kind of operation in some steps of a graph."""
+        from tensorflow.tsl.profiler.protobuf import xplane_pb2  # has no public name
+
         step = self.step(candidate, case, batch)
         step()
         with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
 from tuned_contrastive.benchmarks.truth import truth
+from tuned_contrastive.conformance import files
+from tuned_contrastive.conformance.selftest import sample_reports
 from tuned_contrastive.reference.bounds import bounds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,6 +143,7 @@ def test_truth_is_kept_for_the_next_process(tmp_path: Path) -> None:
         (["speed", "--temperature", "0"], "--temperature must be finite and > 0"),
         (["speed", "--threads", "0"], "--threads must be 1 to"),
         (["speed", "--rival", "mine.py:right"], "--rival needs --frameworks with one framework"),
+        (["speed", *TINY, "--learnable", "--rival", "m.py:f"], "--rival takes embeddings and"),
         (["speed", *TINY, "--rival", "mine:right"], "--rival must be FILE.py:attribute"),
         (["speed", *TINY, "--rival", "none.py:right"], "none.py is no file"),
         (["memory", "--json", "nowhere/x.json"], "nowhere/x.json is in no folder that exists"),
@@ -344,6 +348,15 @@ def test_gpu_cases_begin_small_and_end_large() -> None:
     assert (sizes[0], sizes[-1], len(sizes)) == (1024, 262144, 40)
 
 
+def test_gpu_counts_the_clauses_of_a_report(tmp_path: Path) -> None:
+    entry = sample_reports.every_kind()["results"][0]
+    (tmp_path / "conformance-torch.json").write_text(
+        files.as_json(sample_reports.every_kind() | {"results": [entry]}), encoding="utf-8"
+    )
+    counts = gpu._clauses(tmp_path, "torch")["clauses"]
+    assert counts == Counter(clause["status"] for clause in entry["clauses"])
+
+
 def test_gpu_table_tells_what_did_not_fit() -> None:
     found = _gpu_document()
     told = gpu_tables.document(found)
@@ -392,17 +405,19 @@ def test_profile_tells_products_and_the_rest(tmp_path: Path) -> None:
     arguments = [*TINY, "--losses", "tcl", "--json", str(file)]
     done = run("profile", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (measured,) = json.loads(file.read_text(encoding="utf-8"))["measurements"]
-    names = [each["name"] for each in measured["candidates"]]
-    assert names == [frameworks.OURS, frameworks.LEAN, frameworks.RELEASED]
-    for each in measured["candidates"]:
-        assert sum(each["shares"].values()) == pytest.approx(1, abs=0.01)
-        assert profiling.share_of(each["shares"], profiling.PRODUCTS) > 0
-        assert profiling.share_of(each["shares"], profiling.EXPONENTIALS) > 0
-        told = [name for name, _ in profiling.others(each["shares"], 5)]
-        assert len(told) == 5
-        assert not {"mm", "exp"} & set(told)
-    assert "| torch TCL | 64 | ours |" in done.stdout
+    base, learnable = json.loads(file.read_text(encoding="utf-8"))["measurements"]
+    assert [base["variant"], learnable["variant"]] == ["8 classes", "8 classes, learnable"]
+    names = [frameworks.OURS, frameworks.OURS_DENSE, frameworks.LEAN, frameworks.RELEASED]
+    for measured in (base, learnable):
+        assert [each["name"] for each in measured["candidates"]] == names
+        for each in measured["candidates"]:
+            assert sum(each["shares"].values()) == pytest.approx(1, abs=0.01)
+            assert profiling.share_of(each["shares"], profiling.PRODUCTS) > 0
+            assert profiling.share_of(each["shares"], profiling.EXPONENTIALS) > 0
+            told = [name for name, _ in profiling.others(each["shares"], 5)]
+            assert len(told) == 5
+            assert not {"mm", "exp"} & set(told)
+    assert "| torch TCL, 8 classes, learnable | 64 | ours |" in done.stdout
 
 
 def test_time_of_what_ran_inside_is_not_counted_twice() -> None:

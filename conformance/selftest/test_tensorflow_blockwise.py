@@ -235,3 +235,23 @@ def test_a_table_of_labels_without_a_known_rank_is_refused() -> None:
     inputs = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec(None, tf.int64)]
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected shape"):
         tf.function(tcl_loss, input_signature=inputs)(ROWS[:10], np.ones((5, 2), int))
+
+
+@pytest.mark.clause("GRD-13", "GRD-15")
+def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
+    random = np.random.default_rng(7)
+    x, v = 1 + random.normal(size=(100, 4)) / 20, random.normal(size=(100, 4))
+
+    def product(dtype: Any) -> Any:
+        rows, along = tf.constant(x, dtype), tf.constant(v, dtype)
+        with tf.GradientTape() as second:
+            second.watch(rows)
+            with tf.GradientTape() as first:
+                first.watch(rows)
+                loss = supcon_loss(rows, np.zeros(100, int), temperature=0.025)
+            slope = first.gradient(loss, rows)
+        return second.gradient(slope, rows, along).numpy()
+
+    found, exact = product(tf.float32), product(tf.float64)
+    # The term that divides by the square of a sum of e^40 is most of it.
+    assert np.linalg.norm(found - exact) < 0.02 * np.linalg.norm(exact)

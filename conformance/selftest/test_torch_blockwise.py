@@ -15,7 +15,7 @@ from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tc
 from tuned_contrastive.backends.torch.rows import Rows, Scalars, cut_rows, kept_shape, sort_rows
 from tuned_contrastive.reference import tcl_gradients
 
-N = blockwise.THRESHOLD + 37
+N = blockwise.THRESHOLD + 39  # no multiple of 5: `labels` can be all different
 CLASSES = {"one class": 1, "some": 7, "all different": N}
 
 
@@ -315,3 +315,34 @@ def test_negative_block_size_is_refused() -> None:
 def test_module_hands_its_block_size_on() -> None:
     x, y = rows(), labels(7)
     assert torch.equal(TCLLoss(block_size=64)(x, y), tcl_loss(x, y, block_size=64))
+
+
+@pytest.mark.clause("GRD-13", "GRD-15")
+@pytest.mark.parametrize("temperature", [0.025, 0.041])
+def test_second_derivatives_of_few_rows_where_exponentials_are_large(temperature: float) -> None:
+    def product(dtype: torch.dtype) -> Tensor:
+        x = (1 + rows(100, 4) / 20).to(dtype).requires_grad_()
+        loss = tcl_loss(x, labels(2, 100), temperature=temperature, k1=0.0, k2=1000.0)
+        (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+        return torch.autograd.grad((slope * rows(100, 4).roll(1, 0)).sum(), x)[0].double()
+
+    # The term that divides by the square of a sum of e^40 is most of it.
+    assert relative(product(torch.float32), product(torch.float64)) < 0.02
+
+
+@pytest.mark.clause("GRD-13", "NUM-10")
+def test_second_derivative_where_only_the_own_product_overflows() -> None:
+    x = torch.tensor([[2e19, 0.0], [0.0, 1.0], [0.0, 1.0]], requires_grad=True)
+    loss = supcon_loss(x, [0, 1, 1], normalize=False, block_size=0)
+    (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+    (found,) = torch.autograd.grad((slope * x.detach()).sum(), x)
+    assert found.isfinite().all()
+
+
+@pytest.mark.clause("GRD-10", "NUM-11")
+def test_gradient_at_a_huge_temperature_is_no_larger_than_it_has_to_be() -> None:
+    x = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], requires_grad=True)
+    loss = tcl_loss(x, [0, 0, 1], temperature=1e30)
+    (found,) = torch.autograd.grad(loss, x, torch.tensor(1e10))
+    exact = tcl_gradients(x.detach().numpy(), [0, 0, 1], temperature=1e30).embeddings
+    torch.testing.assert_close(found, torch.tensor(1e10 * exact, dtype=torch.float32))
