@@ -1,18 +1,18 @@
 """Judges the suite by wrong implementations: each has to fail at the clause that it breaks."""
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
-from tuned_contrastive.conformance.applicability import Needs, why_not
 from tuned_contrastive.conformance.judge import quantity_share
+from tuned_contrastive.conformance.likeness import Answers, answer, answers, applies, differ
 from tuned_contrastive.conformance.mutants.table import Row, rows
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.run import Result, run
-from tuned_contrastive.conformance.suite.test_vectors import case_of
 from tuned_contrastive.conformance.vectors import Vector, load_vectors
+from tuned_contrastive.conformance.verdict import FAIL
 
 _SOUND: dict[tuple[type[Implementation], str, str], bool] = {}
 """What is known of the code without a fault: some mutants have it in common."""
@@ -23,14 +23,14 @@ class Judged:
     """What the suite says of one mutant."""
 
     row: Row
+    ran: frozenset[str]
+    """The tests of its clause that apply to it."""
     failed: tuple[str, ...]
-    """The tests of its clause that it fails."""
+    """Those that it fails; one that ends in an error of the suite is none of them."""
     sound: bool
     """Whether the same code without the fault passes them."""
     passing: float | None
     """The share of the vectors, as far as they apply, that it passes; None where none do."""
-    fingerprint: str
-    """The same for two mutants only where they cannot be told apart."""
 
     @property
     def killed(self) -> bool:
@@ -49,13 +49,42 @@ def judge_mutants(tell: Callable[[str, int, int], None] | None = None) -> list[J
 
 
 def judge(row: Row) -> Judged:
-    """Judge one mutant and its twin."""
+    """Judge one mutant and its twin; what it may keep from one call to the next starts afresh."""
     subject = row.make()
     result = _run(subject, row.clause)
-    failed = tuple(record.test for record in result.failures if row.clause in record.clauses)
-    passing, bits = _over_vectors(subject)
-    seen = hashlib.sha256("\n".join((bits, *failed)).encode()).hexdigest()
-    return Judged(row, failed, _is_sound(_root(subject), row.clause, subject), passing, seen)
+    return Judged(
+        row,
+        ran=frozenset(record.test for record in result.ran),
+        failed=tuple(record.test for record in result.ran if record.status == FAIL),
+        sound=_is_sound(twin_of(subject), row.clause, subject),
+        passing=_passing(row.make()),
+    )
+
+
+def same(one: Judged, other: Judged) -> bool:
+    """Return whether all that both were asked ends alike for them, some of it wrong.
+
+    What neither gets wrong says nothing: their faults show in different places.
+    """
+    tests = one.ran & other.ran
+    failed = tests.intersection(one.failed)
+    if failed != tests.intersection(other.failed):
+        return False
+    first, second = _answers(one.row), _answers(other.row)
+    return not differ(first, second) and bool(failed or first.wrong.keys() & second.wrong.keys())
+
+
+def twin_of(subject: Implementation) -> type[Implementation]:
+    """Return the class of the same code without the fault: the nearest that breaks no clause."""
+    bases = (c for c in type(subject).__mro__[1:] if hasattr(c, "capabilities"))
+    return next((c for c in bases if not getattr(c, "breaks", "")), type(subject))
+
+
+@cache
+def _answers(row: Row) -> Answers:
+    """Ask a mutant for the vectors of all losses that its code has."""
+    subject = row.make()
+    return answers(subject, twin_of(subject).capabilities.losses)
 
 
 def _run(subject: Implementation, clause: str) -> Result:
@@ -66,18 +95,13 @@ def _run(subject: Implementation, clause: str) -> Result:
     return result
 
 
-def _root(subject: Implementation) -> type[Implementation]:
-    """Return the class of the same code without the fault."""
-    return next(c for c in reversed(type(subject).__mro__) if hasattr(c, "capabilities"))
-
-
-def _is_sound(root: type[Implementation], clause: str, subject: Implementation) -> bool:
+def _is_sound(twin: type[Implementation], clause: str, subject: Implementation) -> bool:
     """Return whether the code without the fault, claiming the same, passes the clause."""
-    key = (root, clause, repr(subject.capabilities))
+    key = (twin, clause, repr(subject.capabilities))
     if key not in _SOUND:
-        twin = root()
-        twin.capabilities = subject.capabilities
-        result = _run(twin, clause)
+        faultless = twin()
+        faultless.capabilities = subject.capabilities
+        result = _run(faultless, clause)
         _SOUND[key] = bool(result.ran) and not result.failures
     return _SOUND[key]
 
@@ -97,34 +121,20 @@ def told(judged: Iterable[Judged]) -> str:
     return "\n".join(lines)
 
 
-def _over_vectors(subject: Implementation) -> tuple[float | None, str]:
-    """Return the share of the vectors that pass, and a digest of what came out."""
-    dtype, digest, passed = subject.capabilities.dtypes[0], hashlib.sha256(), []
-    for vector in load_vectors().values:
-        if _applies(vector, dtype, subject):
-            passed.append(_passes(vector, dtype, subject, digest.update))
-    return float(np.mean(passed)) if passed else None, digest.hexdigest()
+def _passing(subject: Implementation) -> float | None:
+    """Return the share of the vectors that pass, of those that apply in the first dtype."""
+    claims = subject.capabilities
+    dtype = claims.dtypes[0]
+    passed = [
+        _passes(vector, dtype, subject)
+        for vector in load_vectors().values
+        if applies(vector, dtype, claims)
+    ]
+    return float(np.mean(passed)) if passed else None
 
 
-def _applies(vector: Vector, dtype: str, subject: Implementation) -> bool:
-    views = vector.embeddings.ndim == 3
-    needs = Needs(
-        loss=vector.loss, dtype=dtype, parameters=vector.parameters, views=views,
-        flat=not views, unlabelled=vector.labels is None,
-    )  # fmt: skip
-    return dtype in vector.dtypes and why_not(needs, subject.capabilities) is None
-
-
-def _passes(
-    vector: Vector, dtype: str, subject: Implementation, see: Callable[[bytes], None]
-) -> bool:
-    differentiable = "embeddings" in subject.capabilities.gradients
-    case = case_of(vector, dtype)
-    outcome = subject.gradients(case, vector.upstream) if differentiable else subject.loss(case)
-    shares = []
-    quantities = ("loss", "embeddings") if differentiable else ("loss",)
-    for quantity in (name for name in quantities if name in vector.expected):
-        got = getattr(outcome, quantity)
-        see(np.asarray(got, np.float64).tobytes())
-        shares.append(quantity_share(quantity, got, vector.expected, vector.bounds, dtype))
-    return max(shares) <= 1
+def _passes(vector: Vector, dtype: str, subject: Implementation) -> bool:
+    return all(
+        quantity_share(quantity, got, vector.expected, vector.bounds, dtype) <= 1
+        for quantity, got in answer(subject, vector, dtype).items()
+    )

@@ -20,7 +20,7 @@ IN_FLOAT32 = claims(dtypes=("float32",))
 
 
 class Formula(Torch):
-    """SupCon as its formula stands, differentiated by autograd; a mutant overrides one step."""
+    """A right SupCon as its formula stands, differentiated by autograd; mutants override a step."""
 
     name = "formula"
     breaks: ClassVar[str] = ""
@@ -35,6 +35,8 @@ class Formula(Torch):
         z = self.normalise(x) if arguments.get("normalize", True) else x
         T = self.temperature(arguments.get("temperature", contract.TEMPERATURE))
         t = self.products(z) / T
+        if not torch.isfinite(x).all():  # NUM-12
+            t = t * math.nan
         itself = torch.eye(len(x), dtype=torch.bool)
         positives = (labels[:, None] == labels) & ~itself
         count = positives.sum(1)
@@ -46,9 +48,11 @@ class Formula(Torch):
         return losses.sum() / anchors if reduction == "mean" else losses.sum()
 
     def normalise(self, x: Tensor) -> Tensor:
-        zero = x.detach().norm(dim=1, keepdim=True) < contract.MIN_NORM
-        norm = torch.where(zero, 1, x).norm(dim=1, keepdim=True)
-        return torch.where(zero, 0, x / norm)
+        largest = x.detach().abs().amax(1, keepdim=True)
+        scaled = x / torch.where(largest > 0, largest, 1)  # whose squares do not overflow
+        zero = (largest * scaled.detach().norm(dim=1, keepdim=True)).double() < contract.MIN_NORM
+        scaled = torch.where(zero, 1, scaled)
+        return torch.where(zero, 0, scaled / scaled.norm(dim=1, keepdim=True))
 
     def temperature(self, T: Tensor | float) -> Tensor | float:
         return T
@@ -66,24 +70,25 @@ class Formula(Torch):
         return t.logsumexp(1)
 
 
-class ContrastSideDetached(Formula):
-    """The rows that an anchor is compared with are detached."""
+class GatheredRowsDetached(Formula):
+    """Of the rows that an anchor is compared with, those after the first eight are detached.
+
+    What is gathered from other processes comes without a gradient.
+    """
 
     breaks = "GRD-3"
 
     def products(self, z: Tensor) -> Tensor:
-        return z @ z.detach().T
+        return z @ torch.cat((z[:8], z[8:].detach())).T
 
 
-class NormDetached(Formula):
-    """The norm is detached."""
+class NormalisationDetached(Formula):
+    """Normalising is detached: the gradient in the unit row is taken for that in the row."""
 
     breaks = "GRD-4"
 
     def normalise(self, x: Tensor) -> Tensor:
-        scale = super().normalise(x).norm(dim=1) / x.norm(dim=1).clamp(min=1e-30)
-        z: Tensor = x * scale.detach()[:, None]
-        return z
+        return super().normalise(x).detach() + (x - x.detach())
 
 
 class TemperatureDetached(Formula):

@@ -59,6 +59,20 @@ class ShortMessages(Plain):
             raise type(error)(f"bad {str(error).split()[0]}") from error
 
 
+class TypesExchanged(Plain):
+    """A wrong value raises TypeError, and a wrong type ValueError."""
+
+    breaks = "INP-20"
+    capabilities = claims(losses=BOTH, inputs=frozenset(), errors="category")
+
+    def check(self, given: dict[str, Any]) -> None:
+        try:
+            super().check(given)
+        except (TypeError, ValueError) as error:
+            other = ValueError if isinstance(error, TypeError) else TypeError
+            raise other(*error.args) from error
+
+
 class WordsFirst(Plain):
     """The cheap arguments are checked before the arrays."""
 

@@ -45,7 +45,7 @@ class OnlyAsAnchor(Plain):
 
 
 class NotProjected(Plain):
-    """The gradient keeps its part along the row."""
+    """The norm is taken for a constant: the gradient keeps its part along the row."""
 
     breaks = "GRD-4"
     capabilities = claims()

@@ -47,14 +47,17 @@ class MixedProducts(Plain):
 
 
 class ShortProducts(Plain):
-    """Products large enough for the matrix units are taken from 11 significant bits."""
+    """Products large enough for the matrix units are taken of 11 significant bits, as in TF32."""
 
     breaks = "NUM-4"
     capabilities = claims(dtypes=("float32",))
 
     def similarities(self, b: Batch) -> Array:
-        short = np.round(b.z * 2**11) / np.float32(2**11)
-        return short @ short.T if min(b.z.shape) >= 24 else super().similarities(b)
+        if min(b.z.shape) < 24:
+            return super().similarities(b)
+        mantissa, exponent = np.frexp(b.z)
+        short = np.ldexp(np.round(mantissa * 2**11), exponent - 11)
+        return np.asarray(short @ short.T)
 
 
 class TemperatureRaised(Plain):

@@ -2,7 +2,7 @@
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +96,9 @@ class MaskOfTheFirstCall(Plain):
 
     breaks = "SUP-4"
     capabilities = VALUE
-    kept: ClassVar[dict[int, tuple[Array, Array]]] = {}
+
+    def __init__(self) -> None:
+        self.kept: dict[int, tuple[Array, Array]] = {}
 
     def sets(self, b: Batch) -> tuple[Array, Array]:
         return self.kept.setdefault(len(b.x), super().sets(b))

@@ -82,14 +82,14 @@ class TemperatureSquared(Plain):
         return {**given, "temperature": given["temperature"] ** 2}
 
 
-class NormIsConstant(Plain):
-    """The gradient takes the norm of a row for a constant."""
+class ProjectedOnTheRow(Plain):
+    """The gradient is projected with the row as it came in place of the unit row."""
 
     breaks = "GRD-4"
     capabilities = TCL
 
     def project(self, b: Batch, g: Array) -> Array:
-        return np.asarray(g / b.norms[:, None])
+        return np.asarray((g - (g * b.x).sum(axis=1)[:, None] * b.x) / b.norms[:, None])
 
 
 class TwiceTheGradient(Plain):

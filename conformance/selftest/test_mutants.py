@@ -11,7 +11,8 @@ from functools import cache
 import pytest
 
 from tuned_contrastive.conformance import known
-from tuned_contrastive.conformance.mutants.plain import Plain
+from tuned_contrastive.conformance.mutants.autodiff import Formula
+from tuned_contrastive.conformance.mutants.plain import Plain, claims
 from tuned_contrastive.conformance.mutants.planted import Planted
 from tuned_contrastive.conformance.mutants.table import all_mutants, load_table, row_of
 from tuned_contrastive.conformance.protocol import Implementation
@@ -81,6 +82,13 @@ def test_the_plain_implementation_passes() -> None:
     assert [record.test for record in result.failures] == []
     passed = {name for name, status in result.status.items() if status == "pass"}
     assert set(JUDGED) - passed == LACKING
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_formula_passes(dtype: str) -> None:
+    formula = Formula()
+    formula.capabilities = claims(dtypes=(dtype,))
+    assert [record.test for record in run(formula).failures] == []
 
 
 @pytest.mark.exact
