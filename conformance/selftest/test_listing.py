@@ -117,10 +117,19 @@ def test_what_is_not_claimed_is_not_compared(capsys: Capture) -> None:
     assert said in capsys.readouterr().out
 
 
+def test_what_the_encoding_of_the_terminal_lacks_is_written_as_its_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    terminal.say("\ud800 – it")
+    assert written.getvalue() == b"\\ud800 \\u2013 it\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ("sys.exit('cannot go on')", "nothing: ended with status 1: cannot go on"),
+        ("sys.exit('cannot go on')", 'nothing: ended with status 1: "cannot go on"'),
         ("time.sleep(60)", "nothing: no answer within 2 s"),
         ("print('debug', flush=True)", "nothing: answered with what is no JSON object"),
     ],
