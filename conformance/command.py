@@ -17,9 +17,9 @@ from tuned_contrastive.conformance import options as options_of
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.known import load_deviations
-from tuned_contrastive.conformance.listing import shown
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.run import Result, not_begun, run
+from tuned_contrastive.conformance.showing import shown
 from tuned_contrastive.conformance.targets import (
     OWN,
     TargetError,
@@ -77,19 +77,24 @@ def judge_mutants() -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the vectors with what the target makes of them, and return the exit status."""
+    """Print the vectors with what the target makes of them, and return the exit status.
+
+    0 where all of it is right, 2 where none of them applies.
+    """
     _check_names(options)
     vectors = {vector.id: vector for vector in load_vectors().values}
     for name in options.vector:
         if name not in vectors:
             raise TargetError(f"{name} has no numbers to show: it is a call that must be refused")
-    answered = True
+    right = []
     with _implementation(options) as subject:
         for name in dict.fromkeys(options.vector):
-            text, got = shown(vectors[name], subject)
+            text, as_expected = shown(vectors[name], subject)
             say(text)
-            answered = answered and got
-    return 0 if answered else 1
+            right.append(as_expected)
+    if set(right) == {None}:
+        return 2
+    return 1 if False in right else 0
 
 
 def judge_all(options: argparse.Namespace) -> int:

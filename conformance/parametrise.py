@@ -1,6 +1,6 @@
 """What a test of the suite runs over, which clauses it cites, and what it asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -91,7 +91,7 @@ def needs_of(item: pytest.Item) -> Needs:
             wanted[name] = parameters[name]
     vector, reject = parameters.get("vector"), parameters.get("reject")
     if isinstance(vector, Vector):
-        wanted |= _vector_needs(vector, parameters["quantity"], wanted)
+        wanted |= vector_needs(vector, parameters["quantity"])
     if isinstance(reject, Reject):
         wanted["loss"] = reject.loss
         if any(isinstance(v, dict) and "device" in v for v in reject.arguments.values()):
@@ -118,12 +118,19 @@ def clauses_of(item: pytest.Item) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def _vector_needs(vector: Vector, quantity: str, wanted: dict[str, Any]) -> dict[str, Any]:
+def judged(vector: Vector, quantities: Sequence[str]) -> list[str]:
+    """Return those quantities that a vector has, and that are not another one of them again."""
+    again = {"per_anchor"} if _reduction(vector) == "none" else set()
+    return [name for name in quantities if name in vector.expected and name not in again]
+
+
+def vector_needs(vector: Vector, quantity: str) -> dict[str, Any]:
+    """Return what a quantity of a vector asks for, beside a dtype and a mode."""
     parameters = {**DEFAULTS, **vector.parameters}
     if quantity == "per_anchor":
         parameters["reduction"] = "none"
     views = vector.embeddings.ndim == 3
-    gradient = () if quantity in ("loss", "per_anchor") else (quantity,)
+    is_loss = quantity in ("loss", "per_anchor")
     return {
         "loss": vector.loss,
         "parameters": parameters,
@@ -132,7 +139,7 @@ def _vector_needs(vector: Vector, quantity: str, wanted: dict[str, Any]) -> dict
         "unlabelled": vector.labels is None,
         "pairs": _of_pairs(vector),
         "rows": vector.embeddings.size // vector.embeddings.shape[-1],
-        "gradient": wanted.get("gradient", ()) + gradient,
+        "gradient": () if is_loss else (quantity,),
     }
 
 
@@ -148,12 +155,10 @@ def _of_pairs(vector: Vector) -> bool:
 def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
     for vector in vectors.values:
         for dtype in vector.dtypes:
-            for quantity in quantities:
-                redundant = quantity == "per_anchor" and _reduction(vector) == "none"
-                if quantity in vector.expected and not redundant:
-                    name = f"{vector.id}-{dtype}-{quantity}"
-                    mark = pytest.mark.clause(*cited(vector, dtype, quantity))
-                    yield pytest.param(vector, dtype, quantity, id=name, marks=mark)
+            for quantity in judged(vector, quantities):
+                name = f"{vector.id}-{dtype}-{quantity}"
+                mark = pytest.mark.clause(*cited(vector, dtype, quantity))
+                yield pytest.param(vector, dtype, quantity, id=name, marks=mark)
 
 
 def _chosen(vectors: VectorSet, chosen: pytest.Mark, quantities: tuple[str, ...]) -> Iterator[Any]:

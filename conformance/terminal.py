@@ -17,9 +17,11 @@ _STATUS = re.compile(r"(?<![\w.-])(not conforming|conforming|pass|FAIL|ERROR|kno
 
 
 def say(text: str) -> None:
-    """Write a part of the report."""
+    """Write a part of the report; what the stream's encoding lacks is written as its code."""
     if text.strip():
-        sys.stdout.write(f"{coloured(text) if has_colours(sys.stdout) else text}\n")
+        line = f"{coloured(text) if has_colours(sys.stdout) else text}\n"
+        encoding = sys.stdout.encoding or "utf-8"  # a stream in memory has none
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
 
 

@@ -2,12 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tuned_contrastive.conformance.protocol import AnswerError, Float64
+from tuned_contrastive.conformance.protocol import GRADIENTS, AnswerError, Float64
 
 QUOTED = 200
 """Characters of what a program said that a message quotes."""
@@ -15,6 +15,9 @@ QUOTED = 200
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 EXACT_DIGITS = 18
 """Longer integers are read as float64: Python refuses to convert those of thousands of digits."""
+
+TOLD_DTYPES = ("loss_dtype", "gradient_dtype")
+FIELDS = ("id", "loss", *GRADIENTS, *TOLD_DTYPES, "error")
 
 Shape = tuple[int, ...]
 
@@ -27,7 +30,9 @@ def read_line(line: str) -> dict[str, Any]:
     """Return the JSON object of a line; LostError where it has none."""
     quoted = repr(line.strip()[:QUOTED])
     try:
-        answer = json.loads(line, parse_int=_integer, parse_constant=_refuse)
+        answer = json.loads(
+            line, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_object
+        )
     except RecursionError:
         raise LostError(f"answered with JSON that is nested too deeply: {quoted}") from None
     except ValueError:
@@ -45,15 +50,28 @@ def read_answer(answer: dict[str, Any], asked: int, shapes: Mapping[str, Shape])
     given = answer.get("id")
     if given != asked or isinstance(given, bool):
         raise LostError(f"answered case {told(given)} where {asked} was asked")
+    check_fields(answer, FIELDS)
     if "error" in answer:
-        raise AnswerError(f"answered with an error: {_string(answer, 'error')[:QUOTED]}")
+        raise AnswerError(f"answered with an error: {told(_string(answer, 'error'))}")
     found: dict[str, Any] = {}
     for name, shape in shapes.items():
         if name not in answer:
             raise AnswerError(f"the answer has no {name}")
         found[name] = _array(name, answer[name], shape)
-    dtypes = (name for name in ("loss_dtype", "gradient_dtype") if name in answer)
+    dtypes = (name for name in TOLD_DTYPES if name in answer)
     return found | {name: _string(answer, name) for name in dtypes}
+
+
+def check_fields(answer: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Refuse a field that the protocol does not know: it may be another's name, misspelt."""
+    for field in answer:
+        if field not in allowed:
+            raise AnswerError(f"a field must be one of {listed(allowed)}, got {told(field)}")
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return how a message names the words that are allowed."""
+    return ", ".join(map(told, words))
 
 
 def told(value: Any) -> str:
@@ -105,3 +123,13 @@ def _integer(digits: str) -> float:
 def _refuse(word: str) -> float:
     """Refuse NaN and infinities without quotes, which Python would read and JSON lacks."""
     raise LostError(f'answered with the bare word {word}, allowed is the string "{word}"')
+
+
+def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a field that is there twice, of which Python would keep the last."""
+    found: dict[str, Any] = {}
+    for name, value in fields:
+        if name in found:
+            raise LostError(f"answered with {told(name)} twice in an object")
+        found[name] = value
+    return found

@@ -1,9 +1,16 @@
 """Reads the first line of a program: what it is called, and what it claims."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from tuned_contrastive.conformance.adapters.answer import told
+from tuned_contrastive.conformance.adapters.answer import (
+    QUOTED,
+    LostError,
+    check_fields,
+    listed,
+    told,
+)
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import DTYPES, GRADIENTS, AnswerError, Capabilities
 from tuned_contrastive.spec import contract
@@ -26,9 +33,7 @@ def read_claims(answer: dict[str, Any]) -> tuple[str, Capabilities]:
     for field in REQUIRED:
         if field not in answer:
             raise AnswerError(f"{field} must be given, got none")
-    for field in answer:
-        if field not in FIELDS:
-            raise AnswerError(f"a field must be one of {_quoted(FIELDS)}, got {told(field)}")
+    check_fields(answer, FIELDS)
     protocol, name = answer["protocol"], answer["name"]
     if protocol != PROTOCOL or isinstance(protocol, bool):
         raise AnswerError(f"protocol must be {PROTOCOL}, got {told(protocol)}")
@@ -48,6 +53,15 @@ def read_claims(answer: dict[str, Any]) -> tuple[str, Capabilities]:
     )
 
 
+def check_same(first: Mapping[str, Any], again: Mapping[str, Any]) -> None:
+    """Refuse claims that are not those of the first start, for which the cases were chosen."""
+    for field in dict.fromkeys((*first, *again)):
+        was, now = first.get(field), again.get(field)
+        if was != now:
+            was, now = (json.dumps(value)[:QUOTED] for value in (was, now))
+            raise LostError(f"{field} must be {was} at every start, as at the first, got {now}")
+
+
 def _chosen(answer: dict[str, Any], field: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return some of a field's choices: at least one, unless there may be no gradients."""
     value, choices = answer.get(field, list(default)), CHOICES[field]
@@ -57,7 +71,7 @@ def _chosen(answer: dict[str, Any], field: str, default: tuple[str, ...] = ()) -
         if not strange:
             return tuple(dict.fromkeys(value))
         wrong = f"{told(strange[0])} in it"
-    raise AnswerError(f"{field} must be a list of some of {_quoted(choices)}, got {wrong}")
+    raise AnswerError(f"{field} must be a list of some of {listed(choices)}, got {wrong}")
 
 
 def _fixed(value: Any) -> dict[str, Any]:
@@ -71,7 +85,3 @@ def _fixed(value: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise AnswerError(f"fixed: {error}") from error
     return value
-
-
-def _quoted(words: Sequence[str]) -> str:
-    return ", ".join(map(told, words))

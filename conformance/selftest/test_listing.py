@@ -53,7 +53,10 @@ def speaks(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"
 
 def right(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
     from tuned_contrastive.reference import supcon_loss
-    return supcon_loss(embeddings, labels, temperature=temperature)
+    return supcon_loss(embeddings, labels, temperature=temperature, reduction=reduction)
+
+def reduces(embeddings, labels, temperature=0.1, normalize=True, reduction="mean"):
+    return right(embeddings, labels, temperature)
 """
 
 
@@ -87,10 +90,46 @@ def test_a_vector_is_shown_with_the_value_of_a_function_without_gradients(
     assert "got        1.52028811" in capsys.readouterr().out
 
 
+def test_losses_of_the_anchors_are_shown_too(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "failing.py").write_text(FAILING, encoding="utf-8")
+    bare = ["--framework", "numpy", "--losses", "supcon", "--vector", "supcon-001", "--show"]
+    assert main([f"{tmp_path / 'failing.py'}:reduces", *bare]) == 1
+    said = capsys.readouterr().out
+    assert "got        1.52028811" in said
+    assert "per_anchor in float64: inf times the allowed error\n  expected   [" in said
+
+
+DOCTORED = "tuned_contrastive.conformance.selftest.doctored"
+
+
+def test_a_wrong_number_is_shown_and_fails(capsys: Capture) -> None:
+    assert main([f"{DOCTORED}:WrongMean", "--vector", "supcon-001", "--show"]) == 1
+    assert "got        1.52028811" not in capsys.readouterr().out
+
+
+def test_what_is_not_claimed_is_not_compared(capsys: Capture) -> None:
+    asked = [f"{DOCTORED}:OnlySupcon", "--vector", "tcl-001"]
+    assert main([*asked, "--show"]) == 2
+    said = capsys.readouterr().out
+    assert said.endswith("\n\nnothing to judge: offers no tcl loss\n")
+    assert "times the allowed error" not in said
+    assert main([*asked, "--vector", "supcon-001", "--show"]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_what_the_encoding_of_the_terminal_lacks_is_written_as_its_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    terminal.say("\ud800 – it")
+    assert written.getvalue() == b"\\ud800 \\u2013 it\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ("sys.exit('cannot go on')", "nothing: ended with status 1: cannot go on"),
+        ("sys.exit('cannot go on')", 'nothing: ended with status 1: "cannot go on"'),
         ("time.sleep(60)", "nothing: no answer within 2 s"),
         ("print('debug', flush=True)", "nothing: answered with what is no JSON object"),
     ],
