@@ -26,6 +26,7 @@ def _guarded(options: argparse.Namespace) -> int:
     from tuned_contrastive.conformance.options import check
     from tuned_contrastive.conformance.targets import SUITE_NEEDS, TargetError, require
     from tuned_contrastive.conformance.vectors import VectorError
+    from tuned_contrastive.conformance.writing import NotWrittenError
 
     try:
         check(options)
@@ -34,6 +35,9 @@ def _guarded(options: argparse.Namespace) -> int:
     except TargetError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except NotWrittenError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     except VectorError as error:
         sys.stderr.write(f"the vectors are not what their manifest declares (CNF-1): {error}\n")
         return 1

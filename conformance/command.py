@@ -3,19 +3,16 @@
 import argparse
 import json
 import shlex
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance import compared, files, gate, ledger, report
+from tuned_contrastive.conformance import compared, files, gate, ledger, names, report
 from tuned_contrastive.conformance import options as options_of
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
+from tuned_contrastive.conformance.apart import Judged, judge_apart
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.run import Result, not_begun, run
@@ -32,38 +29,33 @@ from tuned_contrastive.conformance.targets import (
 )
 from tuned_contrastive.conformance.terminal import INTERRUPTED, TOLD_INTERRUPTED, Progress, say
 from tuned_contrastive.conformance.vectors import load_vectors
-from tuned_contrastive.conformance.verdict import ClauseResult
-from tuned_contrastive.spec.clauses import load_clauses
 
 BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
-TOLD_WRITTEN = "written: {}"
 TIME_LIMIT = 10.0
 """Seconds that a program has for one case."""
-
-LONGEST_TIME = 1e6
-"""More would be beyond what the clock of a thread that waits can hold."""
 
 
 def judge_one(options: argparse.Namespace) -> int:
     """Judge the target in this process, and return the exit status."""
     target: str = options.target or options.program
-    _check_names(options)
+    names.check(options)
     files.check(options)
     whole = not (options.device or options.dtype)
     try:
         result = _result(target, options, whole)
     except KeyboardInterrupt:  # while its framework was loaded
         result = not_begun(target)
-    if result.partial and not result.ran and result.as_declared:
-        raise TargetError(_why_nothing_ran(result))
     entry = report.entry_of(result, reproducing(options))
+    if result.partial and not result.ran and result.as_declared:
+        _write(options, [entry])  # what does not apply, and why: a run of all reads it
+        raise TargetError(_why_nothing_ran(result))
     say(report.table(entry))
     say(report.failures(result, reproducing(options)))
     _write(options, [entry])
     if result.interrupted:
         return INTERRUPTED
     judged_whole = target in OWN and whole and not result.partial
-    worse = _hold_to_ledger(entry, options.acknowledge) if judged_whole else False
+    worse = _hold_to_ledger(result, options.acknowledge) if judged_whole else False
     return 0 if result.as_declared and not worse else 1
 
 
@@ -81,7 +73,7 @@ def show(options: argparse.Namespace) -> int:
 
     0 where all of it is right, 2 where none of them applies.
     """
-    _check_names(options)
+    names.check(options)
     vectors = {vector.id: vector for vector in load_vectors().values}
     for name in options.vector:
         if name not in vectors:
@@ -99,21 +91,12 @@ def show(options: argparse.Namespace) -> int:
 
 def judge_all(options: argparse.Namespace) -> int:
     """Judge every installed target in a process of its own, and return the exit status."""
-    _check_names(options)
+    names.check(options)
     files.check(options)
-    entries: list[report.Entry] = []
-    interrupted = False
-    try:
-        for target in installed_targets():
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "result.json"
-                entry, interrupted = _judge_apart(target, options, file)
-            entries.append(entry)
-            if interrupted:
-                break
-    except KeyboardInterrupt:  # while no process was waited for
-        interrupted = True
-        entries = entries or [report.entry_of(not_begun("all"))]
+    judged, interrupted = _judge_each(options)
+    if not interrupted and all(each.nothing_applied for each in judged):
+        raise TargetError("no test that was asked for applies to any target")
+    entries = [each.entry for each in judged]
     say(report.matrix(entries))
     for target in known_targets():
         if missing_package(target):
@@ -124,11 +107,11 @@ def judge_all(options: argparse.Namespace) -> int:
     if interrupted:
         say(TOLD_INTERRUPTED)
         return INTERRUPTED
-    as_declared = all(entry["as_declared"] for entry in entries)
-    if options.compared and as_declared:  # else the page would lose what it says
+    well = all(each.well for each in judged)
+    if options.compared and well:  # else the page would lose what it says
         compared.write(Path(options.compared), entries)
-        say(TOLD_WRITTEN.format(Path(options.compared).resolve()))
-    return 0 if as_declared else 1
+        say(files.TOLD_WRITTEN.format(Path(options.compared).absolute()))
+    return 0 if well else 1
 
 
 def reproducing(options: argparse.Namespace) -> str:
@@ -224,61 +207,38 @@ def _settings(given: Sequence[str]) -> dict[str, Any]:
 def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:
     """Write the reports, and say where."""
     for place in files.write(options, entries):
-        say(TOLD_WRITTEN.format(place))
+        say(files.TOLD_WRITTEN.format(place))
 
 
-def _judge_apart(target: str, options: argparse.Namespace, file: Path) -> tuple[report.Entry, bool]:
-    """Judge one target in a process of its own; return what it found, and whether to stop there."""
-    words = [sys.executable, "-m", "tuned_contrastive.conformance", target, "--json", str(file)]
-    words += [] if options.seed is None else ["--seed", str(options.seed)]
-    words += ["--performance"] if options.performance else []
-    words += ["--fail-fast"] if options.fail_fast else []
-    words += ["--acknowledge"] if options.acknowledge and target in OWN else []
-    for name in ("clause", "test", "vector"):
-        words += [word for value in getattr(options, name) or () for word in (f"--{name}", value)]
+def _judge_each(options: argparse.Namespace) -> tuple[list[Judged], bool]:
+    """Judge the targets until an interrupt; return what was found, and whether there was one.
+
+    What is found says so itself: where no target was stopped, the next one has not begun.
+    """
+    judged: list[Judged] = []
+    left: Sequence[str] = ("all",)
     interrupted = False
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            said = process.communicate()[0]
-        except KeyboardInterrupt:  # which it got, too: it writes what it has judged
-            interrupted = True
-            said = process.communicate()[0]
-    say(said.replace(f"{TOLD_WRITTEN.format(file.resolve())}\n", ""))  # a file for us alone
-    interrupted |= process.returncode in (INTERRUPTED, -signal.SIGINT)
-    is_narrowed = options.clause or options.test or options.vector
-    if not file.is_file() and process.returncode == 2 and is_narrowed:
-        nothing_applies = Result(target, (), (), partial=True)
-        return report.entry_of(nothing_applies), interrupted
-    if not file.is_file() and interrupted:
-        return report.entry_of(not_begun(target)), interrupted
-    if not file.is_file():
-        reason = f"its process ended with status {process.returncode} and no result"
-        errors = tuple(ClauseResult(name, "error", reason=reason) for name in load_clauses())
-        return report.entry_of(Result(target, errors, ())), interrupted
-    found: list[report.Entry] = json.loads(file.read_text(encoding="utf-8"))["results"]
-    return found[0], interrupted
+    try:
+        left = installed_targets()
+        while left and not interrupted:
+            judged.append(judge_apart(left[0], options))
+            left = left[1:]
+            interrupted = judged[-1].interrupted
+    except KeyboardInterrupt:  # while no process was waited for
+        interrupted = True
+    told = any(TOLD_INTERRUPTED in each.entry["notes"] for each in judged)
+    if interrupted and left and not told:
+        judged.append(Judged(report.entry_of(not_begun(left[0])), INTERRUPTED, interrupted=True))
+    return judged, interrupted
 
 
-def _check_names(options: argparse.Namespace) -> None:
-    """Refuse clauses and vectors that there are not."""
-    for name in options.clause or ():
-        if name not in load_clauses():
-            raise TargetError(f"{name} is no clause of the specification")
-    vectors = load_vectors().declared if options.vector else ()
-    for name in options.vector or ():
-        if name not in vectors:
-            raise TargetError(f"{name} is no vector: --list vectors names them")
-    if options.time_limit is not None and not 0 < options.time_limit < LONGEST_TIME:
-        raise TargetError(
-            f"--time-limit must be > 0 and < {LONGEST_TIME:g}, got {options.time_limit:g}"
-        )
-
-
-def _hold_to_ledger(entry: report.Entry, acknowledge: bool) -> bool:
+def _hold_to_ledger(result: Result, acknowledge: bool) -> bool:
     """Return whether a share of the allowed error more than doubled; write it down if told to."""
-    if acknowledge:
-        ledger.acknowledge(entry["target"], entry["shares"])
+    if acknowledge and result.as_declared:
+        ledger.acknowledge(result.target, result.shares)
         return False
-    worse = ledger.exceeded(entry["target"], entry["shares"])
+    if acknowledge:
+        say(f"{result.target}: its shares are not recorded, since it is not as declared")
+    worse = ledger.exceeded(result.target, result.shares)
     say("\n".join(worse))
     return bool(worse)

@@ -11,6 +11,7 @@ from typing import Any
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.run import environment
 from tuned_contrastive.conformance.targets import distribution
+from tuned_contrastive.conformance.writing import write_text
 from tuned_contrastive.spec.clauses import FAMILIES, load_clauses
 from tuned_contrastive.spec.contract import SPEC_VERSION
 
@@ -55,13 +56,13 @@ def write(page: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """Write the page, and the facts of the run beside it."""
     facts = facts_of(entries, environment())
     text, told = json.dumps(facts, indent=1, ensure_ascii=False), page_of(facts)
-    facts_beside(page).write_text(text + "\n", encoding="utf-8")
-    page.write_text(told, encoding="utf-8")
+    write_text(facts_beside(page), text + "\n")
+    write_text(page, told)
 
 
 def facts_beside(page: Path) -> Path:
     """Return where the facts of a page are kept."""
-    return page.with_suffix(".json")
+    return page.parent / f"{page.stem}.json"
 
 
 def facts_of(entries: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) -> Facts:

@@ -3,7 +3,8 @@
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ from tuned_contrastive.conformance.compared import facts_beside
 from tuned_contrastive.conformance.junit import junit
 from tuned_contrastive.conformance.page import page
 from tuned_contrastive.conformance.targets import TargetError
+from tuned_contrastive.conformance.writing import NotWrittenError, write_text
 
 SCALARS = (str, int, float, bool, type(None))
+TOLD_WRITTEN = "written: {}"
 
 
 def check(options: argparse.Namespace) -> None:
     """Refuse a report that could not be written before anything is judged, or over another."""
-    known: dict[Path, str] = {}
+    known: dict[str, str] = {}
     for name, file in _places(options).items():
-        other = known.setdefault(file.resolve(), name)
+        other = known.setdefault(os.path.realpath(file), name)
         if other != name:
             raise TargetError(f"{other} and {name} are the same file, {file}")
     for name, file in _places(options).items():
@@ -31,13 +34,20 @@ def check(options: argparse.Namespace) -> None:
             raise TargetError(why) from error
 
 
-def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> list[Path]:
-    """Write every report that was asked for, and return their places."""
+def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> Iterator[Path]:
+    """Write every report that was asked for, and give their places; then tell what failed."""
     document = report.document(entries)
     asked = {kind: Path(getattr(options, kind)) for kind in KINDS if getattr(options, kind)}
+    failed = []
     for kind, file in asked.items():
-        file.write_text(KINDS[kind](document), encoding="utf-8")
-    return [file.resolve() for file in asked.values()]
+        try:
+            write_text(file, KINDS[kind](document))
+        except NotWrittenError as error:
+            failed.append(str(error))
+        else:
+            yield file.absolute()
+    if failed:
+        raise NotWrittenError("; ".join(failed))
 
 
 def _places(options: argparse.Namespace) -> dict[str, Path]:
@@ -51,16 +61,19 @@ def _places(options: argparse.Namespace) -> dict[str, Path]:
 
 def _check_place(name: str, file: Path) -> None:
     """Open a file as if to write it, and leave all as it was; OSError where that cannot be."""
-    place = file.resolve()
+    place = Path(os.path.realpath(file))
     if not place.parent.is_dir():
         raise TargetError(f"{file} is in no folder that exists")
-    if place.is_dir():
-        raise TargetError(f"{file} is a folder, and {name} needs a file")
-    if place.is_file():
-        os.close(os.open(place, os.O_WRONLY))
-    elif not place.exists():  # a pipe or a device is there: to open it may wait for a reader
+    try:
+        mode = os.stat(file).st_mode  # a pipe may have no path: what leads to it is asked
+    except FileNotFoundError:
         os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         place.unlink()
+        return
+    if stat.S_ISDIR(mode):
+        raise TargetError(f"{file} is a folder, and {name} needs a file")
+    if stat.S_ISREG(mode):  # to open a pipe or a device may wait for a reader
+        os.close(os.open(place, os.O_WRONLY))
 
 
 def as_json(document: dict[str, Any]) -> str:

@@ -58,6 +58,7 @@ class Judge:
         seed: int | None = None,
         performance: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
+        stop_at: Callable[[Ran], bool] | None = None,
     ) -> None:
         self.subject = implementation
         self.vectors = vectors
@@ -67,8 +68,11 @@ class Judge:
         self.seed = seed
         self.performance = performance
         self.progress = progress or (lambda test, done, total: None)
+        self.stop_at = stop_at or (lambda record: False)
         self.records = Records()
         self.interrupted = False
+        self.stopped = False
+        self.collected: tuple[pytest.Item, ...] = ()
         self._total = 0
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -85,6 +89,7 @@ class Judge:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Leave out what was not asked for and what does not apply, each with its reason."""
+        self.collected = tuple(items)
         kept = []
         for item in items:
             if not self._selected(item):
@@ -118,11 +123,15 @@ class Judge:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Record how a test ended."""
+        """Record how a test ended, and end the run after one that it is to stop at."""
         report = yield
         if report.when == "call" or report.failed or report.skipped:
-            self.records.ran.append(_ran(item, call, report))
+            record = _ran(item, call, report)
+            self.records.ran.append(record)
             self.progress(item.name, len(self.records.ran), self._total)
+            if self.stop_at(record):
+                self.stopped = True
+                item.session.shouldfail = f"stopped at {item.name}"
         return report
 
     def _selected(self, item: pytest.Item) -> bool:

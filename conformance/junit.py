@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from tuned_contrastive.conformance.terminal import TOLD_INTERRUPTED
 from tuned_contrastive.conformance.verdict import ERROR, FAIL, KNOWN, PASS
 
 TAGS = {FAIL: "failure", ERROR: "error", KNOWN: "skipped"}
@@ -16,7 +17,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(document: Mapping[str, Any]) -> str:
-    """Return one testcase per case, and one per clause that is wrong without a case that failed."""
+    """Return a testcase per case, per clause that is wrong without one, and for an interrupt."""
     root = Element("testsuites", name=f"TCL and SupCon {document['spec_version']}")
     for entry in document["results"]:
         root.append(_suite(entry, document["environment"]))
@@ -27,8 +28,9 @@ def junit(document: Mapping[str, Any]) -> str:
 
 def _suite(entry: Mapping[str, Any], environment: Mapping[str, str]) -> Element:
     suite = Element("testsuite", name=_clean(entry["target"]))
-    told = {**environment, "conforming": str(entry["conforming"]).lower()}
-    suite.append(_properties(told.items()))
+    verdicts = ((name, str(entry[name]).lower()) for name in ("conforming", "partial"))
+    notes = (("note", note) for note in entry["notes"])
+    suite.append(_properties((*environment.items(), *verdicts, *notes)))
     suite.extend(_cases(entry))
     ended = Counter(inner.tag for case in suite.iter("testcase") for inner in case)
     suite.set("tests", str(len(suite.findall("testcase"))))
@@ -50,6 +52,8 @@ def _cases(entry: Mapping[str, Any]) -> Iterator[Element]:
         if clause["status"] in (FAIL, ERROR) and clause["id"] not in blamed:
             name = clause["id"]
             yield _testcase(entry["target"], name, [name], clause["status"], clause["reason"])
+    if TOLD_INTERRUPTED in entry["notes"]:
+        yield _testcase(entry["target"], "interrupt", [], ERROR, TOLD_INTERRUPTED)
 
 
 def _testcase(target: str, test: str, cited: list[str], status: str, message: str) -> Element:
@@ -65,7 +69,7 @@ def _testcase(target: str, test: str, cited: list[str], status: str, message: st
 def _properties(pairs: Iterable[tuple[str, str]]) -> Element:
     properties = Element("properties")
     for name, value in pairs:
-        SubElement(properties, "property", name=name, value=value)
+        SubElement(properties, "property", name=name, value=_clean(value))
     return properties
 
 

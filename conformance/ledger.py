@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from tuned_contrastive.conformance.writing import write_text
+
 FILE = Path(__file__).with_name("ledger.json")
 GROWTH = 2.0
 LEAST = 0.02
@@ -43,4 +45,4 @@ def acknowledge(target: str, shares: Shares) -> None:
         for dtype, quantities in shares.items()
     }
     found = load() | {target: rounded}
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_text(FILE, json.dumps(found, indent=1) + "\n")

@@ -30,6 +30,9 @@ APART = (
 
 NEEDS = {"--show": "--vector", "--time-limit": "--program", "--compared": "all"}
 
+LONGEST_TIME = 1e6
+"""More seconds would be beyond what the clock of a thread that waits can hold."""
+
 EXAMPLES = """examples:
   one of ours, or of those that are declared (make conformance judges all of them):
     python -m tuned_contrastive.conformance torch
@@ -85,7 +88,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--show", action="store_true", help="print the vector, what came out, and the difference"
     )
-    made.add_argument("--fail-fast", action="store_true", help="stop at the first failure")
+    made.add_argument(
+        "--fail-fast", action="store_true", help="stop at the first failure that is not declared"
+    )
     made.add_argument(
         "--acknowledge", action="store_true", help="record the shares of the allowed error"
     )
@@ -117,16 +122,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse options that do not go together, empty ones, and a run of nothing."""
+    """Refuse options that do not go together, values that cannot be, and a run of nothing."""
     given = _given(options)
     for name, value in given.items():
-        if value == "" or value == [""]:
+        if value == "" or (isinstance(value, list) and "" in value):
             raise TargetError(f"{name} must not be empty")
     _check_pairs(given)
     if not given.keys() & {*ALONE, "all", "a target", "--program"}:
         raise TargetError("give a target, or a --program")
     if options.acknowledge and options.target not in (*OWN, "all"):
         raise TargetError(f"--acknowledge goes with our own targets: {', '.join(OWN)}, or all")
+    if options.time_limit is not None and not 0 < options.time_limit < LONGEST_TIME:
+        raise TargetError(
+            f"--time-limit must be > 0 and < {LONGEST_TIME:g}, got {options.time_limit:g}"
+        )
 
 
 def _given(options: argparse.Namespace) -> Mapping[str, object]:

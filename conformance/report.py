@@ -84,12 +84,13 @@ def matrix(entries: Sequence[Entry]) -> str:
 
 
 def markdown(entries: Sequence[Entry]) -> str:
-    """Return the matrix as a Markdown table."""
+    """Return the matrix as a Markdown table, and under it what it means for each target."""
     heads = [entry["target"].replace("|", "\\|") for entry in entries]
     lines = [f"| clause | {' | '.join(heads)} |"]
     lines.append("|---" * (len(entries) + 1) + "|")
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in _marks(entries)]
-    return "\n".join([*lines, ""])
+    summaries = [line for entry in entries for line in _listed(summary(entry))]
+    return "\n".join([*lines, "", *summaries, ""])
 
 
 def document(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -154,6 +155,12 @@ def _shortened(message: str) -> str:
 def _number(value: float | None) -> float | str | None:
     """Return a number as JSON has it: an infinity is the string of the vectors."""
     return "Infinity" if value is not None and math.isinf(value) else value
+
+
+def _listed(summary: str) -> list[str]:
+    """Return a summary as an item of a Markdown list, its notes as items below it."""
+    first, *notes = summary.split("\n")
+    return [f"- {first}", *(f"  - {note.strip()}" for note in notes)]
 
 
 def _row(clause: Mapping[str, Any]) -> str:

@@ -19,7 +19,9 @@ from tuned_contrastive.conformance.vectors import VectorSet, load_vectors
 from tuned_contrastive.conformance.verdict import (
     AS_DECLARED,
     CONFORMING,
+    PASS,
     ClauseResult,
+    declared_as,
     judge_clauses,
     missing_vectors,
     most_telling,
@@ -125,7 +127,7 @@ def run(
     progress : callable, optional
         Called with the name of each test that ended, how many have, and how many there are.
     stop_at_first : bool
-        Stop at the first test that fails.
+        Stop at the first failure that is not declared.
     warnings_are_errors : bool
         Whether a warning fails a test, as for our own targets.
 
@@ -142,13 +144,14 @@ def run(
         seed=seed,
         performance=performance,
         progress=progress,
+        stop_at=_undeclared(declared) if stop_at_first else None,
     )
     with _own_environment():
-        code = pytest.main(_arguments(stop_at_first, warnings_are_errors), plugins=[judge])
+        code = pytest.main(_arguments(warnings_are_errors), plugins=[judge])
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
     narrowed = (clauses, tests, of_vectors) != (None, None, None)
-    partial = narrowed or stop_at_first or judge.interrupted
+    partial = narrowed or judge.stopped or judge.interrupted
     return conclude(judge, target or implementation.name, declared, not_applicable, partial=partial)
 
 
@@ -181,6 +184,14 @@ def not_begun(target: str) -> Result:
     return Result(target, (), (), (TOLD_INTERRUPTED,), partial=True, interrupted=True)
 
 
+def collected(implementation: Implementation) -> tuple[pytest.Item, ...]:
+    """Return the tests that there are for an implementation, whether or not they apply."""
+    judge = Judge(implementation, load_vectors(), tests=frozenset())  # none of them runs
+    with _own_environment():
+        pytest.main(_arguments(warnings_are_errors=False), plugins=[judge])
+    return judge.collected
+
+
 def environment() -> dict[str, str]:
     """Return the versions that a report names."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
@@ -190,6 +201,11 @@ def environment() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _undeclared(declared: Sequence[Deviation]) -> Callable[[Ran], bool]:
+    """Return what tells whether a test did not pass, and no deviation declares that."""
+    return lambda record: record.status != PASS and not declared_as(record, declared)
 
 
 def _touched(results: Sequence[ClauseResult], judge: Judge) -> tuple[ClauseResult, ...]:
@@ -202,13 +218,12 @@ def _touched(results: Sequence[ClauseResult], judge: Judge) -> tuple[ClauseResul
     return tuple(result for result in results if result.id in asked)
 
 
-def _arguments(stop_at_first: bool, warnings_are_errors: bool) -> list[str]:
+def _arguments(warnings_are_errors: bool) -> list[str]:
     """Return pytest's arguments: nothing of the place it is started from has a say."""
     return [
         str(HERE / "suite"),
         f"--config-file={HERE / 'suite.toml'}",
         f"--rootdir={HERE}",
-        *(["--exitfirst"] if stop_at_first else []),
         *(["-W", "error"] if warnings_are_errors else []),
     ]
 

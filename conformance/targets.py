@@ -32,20 +32,28 @@ ADAPTERS = "tuned_contrastive.conformance.adapters"
 SUITE_NEEDS = ("pytest", "hypothesis", "mpmath")
 """The packages without which nothing is judged."""
 
+IN_CHECKOUT = Path(__file__).resolve().parents[1].joinpath("pyproject.toml").is_file()
+
+
+def _extra(name: str) -> str:
+    """Return what pip needs to be told for what one of our extras names."""
+    return f'-e ".[{name}]"' if IN_CHECKOUT else f'"tuned-contrastive[{name}]"'
+
+
 INSTALL = {
-    "torch": '-e ".[torch]"',
-    "tensorflow": '-e ".[tensorflow]"',
-    "keras": '-e ".[tensorflow]"',
-    "jax": '-e ".[jax]"',
-    **dict.fromkeys(SUITE_NEEDS, '-e ".[conformance]"'),
-    **dict.fromkeys(("matplotlib", "scipy", "sklearn"), '-e ".[benchmarks]"'),
+    "torch": _extra("torch"),
+    "tensorflow": _extra("tensorflow"),
+    "keras": _extra("tensorflow"),
+    "jax": _extra("jax"),
+    **dict.fromkeys(SUITE_NEEDS, _extra("conformance")),
+    **dict.fromkeys(("matplotlib", "scipy", "sklearn"), _extra("benchmarks")),
     "pytorch_metric_learning": "pytorch-metric-learning",
     "optax": "optax",
     "monai": "monai",
     "info_nce": "info-nce-pytorch",
     "lightly": "lightly",
 }
-"""What pip needs to be told, in a checkout, for each package."""
+"""What pip needs to be told for each package."""
 
 
 class TargetError(Exception):

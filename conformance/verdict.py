@@ -15,6 +15,14 @@ NOT_APPLICABLE, STATUS_PLANNED = "not-applicable", "planned"
 STATUSES = (PASS, FAIL, KNOWN, NOT_APPLICABLE, STATUS_PLANNED, ERROR)
 AS_DECLARED = (PASS, KNOWN, NOT_APPLICABLE, STATUS_PLANNED)
 CONFORMING = (PASS, NOT_APPLICABLE, STATUS_PLANNED)
+UNTESTED = {
+    **dict.fromkeys(PLANNED, (STATUS_PLANNED, "its subject comes in a later version")),
+    **dict.fromkeys(
+        SUITE,
+        (NOT_APPLICABLE, "about the suite and the reference, tested by the self-test"),
+    ),
+}
+"""How a clause ends that no test of an implementation judges, and why."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,9 @@ def declared_as(record: Ran, declared: Sequence[Deviation]) -> tuple[Deviation, 
 
 
 def _clause(name: str, records: Records) -> ClauseResult:
-    if name in PLANNED:
-        return ClauseResult(name, STATUS_PLANNED, reason="its subject comes in a later version")
-    if name in SUITE:
-        reason = "about the suite and the reference, tested by the self-test"
-        return ClauseResult(name, NOT_APPLICABLE, reason=reason)
+    if name in UNTESTED:
+        status, reason = UNTESTED[name]
+        return ClauseResult(name, status, reason=reason)
     ran = [record for record in records.ran if name in record.clauses]
     if ran:
         return _judged(name, ran)

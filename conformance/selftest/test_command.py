@@ -25,6 +25,7 @@ from tuned_contrastive.conformance.verdict import STATUSES
 from tuned_contrastive.spec.clauses import PLANNED, load_clauses
 
 COMMAND = [sys.executable, "-m", "tuned_contrastive.conformance"]
+VALUE = "test_loss[supcon-001-float64-loss]"
 WRONG_MEAN = Deviation("X4", "zeros", frozenset({"SUP-8"}), frozenset({"supcon-001", "test_it"}))
 
 
@@ -76,6 +77,8 @@ def test_planned_clauses_are_told() -> None:
         (["json:loads", "--framework", "numpy"], "needs --framework and --losses"),
         (["numpy", "--clause", "SUP-99"], "SUP-99 is no clause"),
         (["numpy", "--test", "test_nothing"], "there is no test of that name"),
+        (["numpy", "--test", VALUE, "--test", "test_nothing"], "of that name: test_nothing"),
+        (["numpy", "--clause", "SUP-9", "--clause", "DST-1"], "DST-1 has no test"),
         (["optax", "--clause", "TCL-4"], "applies to optax: offers no tcl loss"),
         (["numpy", "--set", "k1=1"], "takes no options"),
     ],

@@ -126,6 +126,7 @@ def test_good_declaration_is_read(tmp_path: Path) -> None:
         (["all", "--compared", "page.md", "--json", "page.json"], "the same file"),
         (["all", "--compared", "page.md", "--html", "page.md"], "the same file"),
         (["all", "--compared", "nowhere/page.md"], "in no folder"),
+        (["all", "--compared", "."], ". is a folder, and --compared needs a file"),
     ],
 )
 def test_page_has_files_of_its_own(

@@ -17,11 +17,11 @@ from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.files import KINDS
 from tuned_contrastive.conformance.mutants.table import Row
 from tuned_contrastive.conformance.protocol import Case, Outcome
-from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.selftest.doctored import OnlySupcon
-from tuned_contrastive.conformance.selftest.sample_reports import part
 
 TOLD = "the run was interrupted"
+WHOLE = report.entry_of(Result("numpy", (), ()))
 SLOW = """
 import time
 from pathlib import Path
@@ -183,28 +183,61 @@ class DoneChild(Child):
 
     def communicate(self) -> tuple[str, None]:
         """Write a result before the interrupt."""
-        document = report.document([report.entry_of(part())])
-        self.file.write_text(json.dumps(document), encoding="utf-8")
+        self.file.write_text(json.dumps(report.document([WHOLE])), encoding="utf-8")
         return super().communicate()
 
 
-@pytest.mark.parametrize(("child", "cases"), [(Child, 0), (DoneChild, len(part().ran))])
-def test_all_stops_at_an_interrupt(
+@pytest.mark.parametrize(
+    ("child", "found"),
+    [(Child, [("numpy", True)]), (DoneChild, [("numpy", False), ("torch", True)])],
+)
+def test_all_stops_at_an_interrupt_and_says_so(
     child: type[Child],
-    cases: int,
+    found: list[tuple[str, bool]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "numpy"))
-    module = SimpleNamespace(Popen=child, PIPE=subprocess.PIPE)
-    monkeypatch.setattr(command, "subprocess", module)
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "torch", "jax"))
+    monkeypatch.setattr(subprocess, "Popen", child)
     file = tmp_path / "report.json"
     assert ended(["all", "--json", str(file)]) == 130
-    (entry,) = results(file)
-    assert (entry["partial"], entry["cases"]) == (True, cases)
-    assert not [clause for clause in entry["clauses"] if clause["status"] == "error"]
+    entries = results(file)
+    assert [(entry["target"], entry["partial"]) for entry in entries] == found
+    assert TOLD in entries[-1]["notes"]
+    assert not [clause for entry in entries for clause in entry["clauses"]]
     assert f"\n{TOLD}\n" in capsys.readouterr().out
+
+
+class CalmChild(DoneChild):
+    """Nobody interrupts it, or the parent while it waits."""
+
+    def communicate(self) -> tuple[str, None]:
+        """Write a result."""
+        self.asked = 1
+        return super().communicate()
+
+
+@pytest.mark.parametrize("narrowing", [[], ["--clause", "SUP-9"]], ids=["whole", "part"])
+def test_all_interrupted_between_two_targets_says_so(
+    narrowing: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun: list[str] = []
+
+    def begin(words: list[str], **given: Any) -> Child:
+        begun.append(words[3])
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return CalmChild(words)
+
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "torch", "jax"))
+    monkeypatch.setattr(subprocess, "Popen", begin)
+    file = tmp_path / "report.json"
+    assert ended(["all", *narrowing, "--json", str(file)]) == 130
+    assert [(entry["target"], TOLD in entry["notes"]) for entry in results(file)] == [
+        ("numpy", False),
+        ("torch", True),
+    ]
 
 
 def test_all_interrupted_before_the_first_target(

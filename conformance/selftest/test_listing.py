@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuned_contrastive.conformance import ledger, terminal
+from tuned_contrastive.conformance import terminal
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.mutants.table import rows
 from tuned_contrastive.conformance.vectors import load_vectors
@@ -176,17 +176,6 @@ def test_help_has_examples(capsys: Capture) -> None:
     assert "--clause TCL-4 --fail-fast" in capsys.readouterr().out
 
 
-def test_fail_fast_stops_at_the_first_failure(tmp_path: Path, capsys: Capture) -> None:
-    source = "from tuned_contrastive.conformance.selftest.doctored import WrongMean as it\n"
-    (tmp_path / "hasty.py").write_text(source, encoding="utf-8")
-    file = tmp_path / "found.json"
-    target = f"{tmp_path / 'hasty.py'}:it"
-    assert main([target, "--fail-fast", "--json", str(file)]) == 1
-    (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
-    assert entry["partial"]
-    assert capsys.readouterr().out.count("reproduce:") == 1
-
-
 class Screen(io.StringIO):
     """A terminal."""
 
@@ -216,33 +205,3 @@ def test_only_words_for_a_status_are_coloured() -> None:
         "SUP-1 \x1b[32mpass\x1b[0m, TCL-1 \x1b[31mFAIL\x1b[0m; "
         "torch: \x1b[31mnot conforming\x1b[0m, passes, known-good"
     )
-
-
-@pytest.fixture
-def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(ledger, "FILE", tmp_path / "ledger.json")
-    ledger.FILE.write_text('{"numpy": {"float64": {"loss": 0.1}}}', encoding="utf-8")
-    return ledger.FILE
-
-
-@pytest.mark.parametrize(
-    ("shares", "told"),
-    [
-        ({"float64": {"loss": 0.2}}, []),
-        ({"float64": {"loss": 0.21}}, ["numpy: float64 loss uses 0.21, recorded is 0.1"]),
-        ({"float32": {"loss": 0.1}}, ["numpy: float32 loss uses 0.1 and is not recorded"]),
-    ],
-)
-def test_a_share_may_double_and_no_more(book: Path, shares: ledger.Shares, told: list[str]) -> None:
-    found = [line.partition(" (--")[0] for line in ledger.exceeded("numpy", shares)]
-    assert found == told
-
-
-def test_what_is_acknowledged_is_within_the_ledger(book: Path) -> None:
-    shares = {"float64": {"loss": 0.4}}
-    ledger.acknowledge("numpy", shares)
-    assert ledger.exceeded("numpy", shares) == []
-
-
-def test_every_own_target_is_in_the_ledger() -> None:
-    assert set(ledger.load()) == {"numpy", "torch", "tensorflow", "jax"}

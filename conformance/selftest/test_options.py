@@ -60,6 +60,7 @@ def _nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         (["numpy", "--json", ""], "--json must not be empty"),
         (["numpy", "--device", ""], "--device must not be empty"),
         (["numpy", "--test", ""], "--test must not be empty"),
+        (["numpy", "--test", "", "--test", "x"], "--test must not be empty"),
         (["--program", ""], "--program must not be empty"),
         ([""], "a target must not be empty"),
     ],

@@ -17,7 +17,7 @@ from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.files import as_json
 from tuned_contrastive.conformance.junit import junit
 from tuned_contrastive.conformance.page import page
-from tuned_contrastive.conformance.run import Result
+from tuned_contrastive.conformance.run import Result, not_begun
 from tuned_contrastive.conformance.selftest import sample_reports as sample
 from tuned_contrastive.spec.clauses import load_clauses
 
@@ -337,3 +337,39 @@ def test_told_command_reproduces_a_case(tmp_path: Path, capsys: pytest.CaptureFi
     again = json.loads(file.read_text(encoding="utf-8"))["results"][0]["ran"]
     assert [(case["test"], case["status"]) for case in again] == [(failed, "fail")]
     assert f"reproduce: {entry['reproduce']} --test '{failed}'" in capsys.readouterr().out
+
+
+def test_markdown_says_what_the_table_means() -> None:
+    part, declared = report.entry_of(sample.part()), report.entry_of(sample.declared())
+    text = report.markdown([part, declared])
+    table, _, under = text.partition("\n\n")
+    assert all(line.startswith("|") for line in table.split("\n"))
+    assert "- numpy: 1 pass; a part of the suite says nothing about conf" in under
+    assert "not conforming, exactly as declared\n" in under
+
+
+def test_markdown_tells_the_notes_of_a_target() -> None:
+    assert report.markdown([report.entry_of(not_begun("numpy"))]).endswith(
+        "\n- numpy: a part of the suite says nothing about conformance\n"
+        "  - note: the run was interrupted\n"
+    )
+
+
+def told_of_the_suite(result: Result) -> list[tuple[str, str]]:
+    """Return the properties of a target's suite in JUnit."""
+    found = suite_of(result).findall("properties/property")
+    return [(each.attrib["name"], each.attrib["value"]) for each in found]
+
+
+def test_junit_tells_a_part_and_the_notes() -> None:
+    assert ("partial", "true") in told_of_the_suite(sample.part())
+    assert ("partial", "false") in told_of_the_suite(sample.right())
+    told = dict(told_of_the_suite(sample.hostile()))
+    assert told["note"].startswith("</script><img src=x onerror=")
+
+
+def test_an_interrupted_run_is_an_error_in_junit() -> None:
+    suite = suite_of(not_begun("numpy"))
+    (case,) = suite.iter("testcase")
+    assert (suite.attrib["tests"], suite.attrib["errors"]) == ("1", "1")
+    assert [error.attrib["message"] for error in case.iter("error")] == ["the run was interrupted"]

@@ -53,3 +53,16 @@ def test_wheel_judges_without_the_repository(wheel: Path, tmp_path: Path) -> Non
     )
     assert place.stdout.startswith(str(tmp_path / "site"))
     assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_wheel_says_what_to_install_without_a_checkout(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from tuned_contrastive.conformance.__main__ import main; sys.exit(main(['torch']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    told = 'torch is not installed: pip install "tuned-contrastive[torch]"\n'
+    assert (done.returncode, done.stderr) == (2, told)
