@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +18,17 @@ import numpy as np
 
 from tuned_contrastive.benchmarks.accuracy import frameworks
 from tuned_contrastive.benchmarks.accuracy.data import DATASETS, load
+from tuned_contrastive.benchmarks.accuracy.files import SOURCES
 from tuned_contrastive.benchmarks.accuracy.names import SELF_SUPERVISED, SUPERVISED, UNTRAINED
-from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, FULL, QUICK, SETTINGS, Plan, Run
+from tuned_contrastive.benchmarks.accuracy.plan import (
+    FRAMEWORKS,
+    FULL,
+    QUICK,
+    SETTINGS,
+    Plan,
+    Run,
+    batch_count,
+)
 from tuned_contrastive.benchmarks.accuracy.records import Records
 from tuned_contrastive.benchmarks.environment import cores, environment
 from tuned_contrastive.benchmarks.processes import UsageError, require
@@ -50,11 +59,11 @@ def add_options(one: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out what is missing of the plan, and write the page."""
     require("torch", "sklearn", "scipy", "matplotlib")
-    if "frameworks" in options.setting:
-        require(*FRAMEWORKS)
     from tuned_contrastive.benchmarks.accuracy import report
 
     plan, folder = asked(options)
+    if plan.framework_runs():
+        require(*FRAMEWORKS)
     output = destination(plan, options.output)
     try:
         records = Records(output / RUNS)
@@ -79,12 +88,20 @@ def asked(options: argparse.Namespace) -> tuple[Plan, Path | None]:
     if folder and not folder.is_dir():
         raise UsageError(f"--data must be a folder, got {folder}")
     datasets = tuple(options.datasets or scale.datasets)
+    if folder and not set(datasets) & set(SOURCES):
+        raise UsageError(f"--data is for --datasets {' '.join(SOURCES)}: name one of them")
     for name in datasets:
         try:
             load(name, 0, folder)
         except (FileNotFoundError, ValueError) as error:
             raise UsageError(str(error)) from error
-    return Plan(scale, datasets, tuple(options.setting), tuple(options.losses)), folder
+    plan = Plan(scale, datasets, tuple(options.setting), tuple(options.losses))
+    if not plan.trains():
+        raise UsageError(
+            f"nothing to train: --setting {' '.join(plan.settings)} has none of these losses on "
+            f"{', '.join(datasets)} (self-supervised: plain images; frameworks: digits)"
+        )
+    return plan, folder
 
 
 def destination(plan: Plan, output: str | None) -> Path:
@@ -176,9 +193,23 @@ def _keep(record: dict[str, Any], records: Records, embeddings: Path) -> None:
         name = loss if loss == UNTRAINED else f"trained-with-{loss}"
         file = embeddings / f"{name}.npz"  # as `response --embeddings` reads it
         np.savez_compressed(
-            file, embeddings=rows.astype(np.float16), labels=labels.astype(np.uint8)
+            file,
+            embeddings=rows.astype(np.float16),
+            labels=labels.astype(np.uint8),
+            about=about(record, rows.shape[1]),
         )
     records.append(record)
+
+
+def about(record: Mapping[str, Any], dimensions: int) -> str:
+    """Return what the kept embeddings of a run are, for the caption of the figure of them."""
+    run, steps = record["run"], record["steps"]
+    rows = f"{run['dataset']}, validation rows without views, seed {run['seed']} only"
+    outputs = f"outputs of the projection head, {dimensions} dimensions"
+    if not steps:
+        return f"{rows}; {outputs}, before training"
+    batches = batch_count(record["rows"]["train"], run["parameters"]["batch_size"])
+    return f"{rows}; {outputs}, after {steps // batches} epochs with the loss's defaults"
 
 
 def _note_environment(records: Records, jobs: int) -> None:

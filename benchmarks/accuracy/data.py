@@ -53,8 +53,9 @@ def load(name: str, seed: int, folder: Path | None = None) -> Split:
     """Return a data set, split by a seed, every class in proportion.
 
     Half of the rows train, a fifth validates, the rest tests; data sets in files keep their own
-    test rows. What makes digits few, imbalanced or noisy happens to the training rows only. Columns
-    of tables are standardised by mean and spread of the training rows, images lie in [0, 1].
+    test rows, the same for every seed. What makes digits few, imbalanced or noisy happens to the
+    training rows only. Columns of tables are standardised by mean and spread of the training rows,
+    images lie in [0, 1].
 
     Parameters
     ----------
@@ -95,6 +96,10 @@ def load(name: str, seed: int, folder: Path | None = None) -> Split:
 
 def judged_over_trained(name: str, part: str, rows: dict[str, int]) -> float:
     """Return rows that judge over rows drawn to train, before any are left out of these.
+
+    Data sets in files have the same test rows for every seed, where the ratio is no more than a
+    stand-in: it supposes that they are drawn anew. An interval then says nothing of other test
+    rows.
 
     Parameters
     ----------

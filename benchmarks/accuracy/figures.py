@@ -21,14 +21,13 @@ AXES = {
 COLUMNS = 3
 
 
-def draw(curves: Sequence[Curve], folder: Path) -> list[str]:
-    """Draw every figure as SVG and PNG, and return their names."""
+def draw(curves: Sequence[Curve], folder: Path) -> None:
+    """Draw every figure as SVG and PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    drawn = []
     for name in dict.fromkeys(curve.figure for curve in curves):
         own = [curve for curve in curves if curve.figure == name]
         panels = list(dict.fromkeys(curve.panel for curve in own))
@@ -57,8 +56,6 @@ def draw(curves: Sequence[Curve], folder: Path) -> list[str]:
                 metadata = {"Date": None} if suffix == ".svg" else None
                 figure.savefig(folder / f"{name}{suffix}", dpi=150, metadata=metadata)
             plt.close(figure)
-        drawn.append(name)
-    return drawn
 
 
 def _draw_sweep(axis: Any, curves: Sequence[Curve]) -> None:

@@ -21,7 +21,7 @@ _CIFAR_FILES = {
     "cifar100": ("cifar-100-binary", ["train.bin"]),
 }
 _CIFAR_TEST = {"cifar10": "test_batch.bin", "cifar100": "test.bin"}
-_IDX_FILES = {"train": "train", "test": "t10k"}
+_IDX_PARTS = ("train", "t10k")
 _SIDE = {"cifar10": 32, "cifar100": 32, "fashion-mnist": 28}
 _UNSIGNED_BYTE = 8
 
@@ -43,7 +43,7 @@ def read(name: str, folder: Path) -> tuple[Images, Images]:
         Where a file is not of the format.
     """
     if name == "fashion-mnist":
-        train, test = (_read_idx_pair(folder, part) for part in _IDX_FILES.values())
+        train, test = (_read_idx_pair(folder, part) for part in _IDX_PARTS)
         return train, test
     subfolder, training = _CIFAR_FILES[name]
     paths = [_find(name, folder, subfolder, file) for file in (*training, _CIFAR_TEST[name])]

@@ -6,7 +6,7 @@ from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy.data import judged_over_trained
 from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES
-from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, Plan
+from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, Plan, batch_count
 from tuned_contrastive.benchmarks.accuracy.statistics import (
     Interval,
     mean_interval,
@@ -14,7 +14,7 @@ from tuned_contrastive.benchmarks.accuracy.statistics import (
 )
 
 Record = Mapping[str, Any]
-PARTS = {"linear": "linear probe", "neighbours": "5 nearest neighbours", "own": "own classifier"}
+PARTS = {"linear": "linear probe", "neighbours": "5 nearest neighbours"}
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,19 @@ class Comparison:
     first: str
     second: str
     dataset: str
+    part: str
+    """The rows that judge: "validation" or "test"."""
     difference: Interval
     higher: int
     """Seeds where the first is higher."""
-    seeds: int
+    lower: int
+    as_published: Interval
+    """With the ratio of Nadeau and Bengio: the training rows that are left are counted."""
+
+    @property
+    def needs_drawn_rows(self) -> bool:
+        """Whether the difference is claimed only because the rows drawn to train are counted."""
+        return self.difference.excludes_zero and not self.as_published.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,25 @@ class Findings:
         ]  # fmt: skip
         return _comparison(first, second, dataset, pairs, "validation", "linear")
 
+    def compare_frameworks(self, loss: str, first: str, second: str) -> Comparison:
+        """Return the difference of two frameworks on the test rows, paired by seed."""
+        pairs = [self.frameworks(name, loss) for name in (first, second)]
+        return _comparison(first, second, "digits", pairs, "test", "linear")
+
+    def diverged(self) -> int:
+        """Return how many trainings gave no finite features, which counts as an accuracy of 0."""
+        parts = [record.get("validation") or record["test"] for record in self.records]
+        return sum(part["linear"] == 0 for part in parts)
+
+    def swept_values(self, name: str) -> tuple[float, ...]:
+        """Return the values of a sweep; of batch sizes, the mean rows that a batch really had."""
+        values = self.plan.scale.sweeps[name]
+        if name != "batch_size":
+            return tuple(values)
+        run = self.plan.swept(SWEPT[0], name, values[0], 0)
+        rows = self.by_key[run.key]["rows"]["train"]
+        return tuple(round(rows / batch_count(rows, value)) for value in values)
+
     def swept(self, loss: str, name: str) -> list[list[float]]:
         """Return validation accuracies of a sweep: for each value, those of the seeds."""
         seeds, values = range(self.plan.scale.sweep_seeds), self.plan.scale.sweeps[name]
@@ -138,10 +166,10 @@ class Findings:
 
     def _sweep_curves(self) -> Iterable[Curve]:
         if self.has_sweeps():
-            for name, values in self.plan.scale.sweeps.items():
+            for name in self.plan.scale.sweeps:
                 for loss in SWEPT:
                     means = [mean_interval(each) for each in self.swept(loss, name)]
-                    yield _curve("sweeps", name, TITLES[loss], values, means)
+                    yield _curve("sweeps", name, TITLES[loss], self.swept_values(name), means)
 
 
 def accuracies(records: Sequence[Record], part: str, kind: str) -> list[float]:
@@ -175,10 +203,12 @@ def _comparison(
     first: str, second: str, dataset: str, pairs: Sequence[Sequence[Record]], part: str, kind: str
 ) -> Comparison:
     a, b = (accuracies(records, part, kind) for records in pairs)
-    ratio = judged_over_trained(dataset, part, pairs[0][0]["rows"])
-    difference = paired_interval(a, b, ratio)
+    rows = pairs[0][0]["rows"]
+    ratios = judged_over_trained(dataset, part, rows), rows[part] / rows["train"]
+    difference, as_published = (paired_interval(a, b, ratio) for ratio in ratios)
     higher = sum(x > y for x, y in zip(a, b, strict=True))
-    return Comparison(first, second, dataset, difference, higher, len(a))
+    lower = sum(x < y for x, y in zip(a, b, strict=True))
+    return Comparison(first, second, dataset, part, difference, higher, lower, as_published)
 
 
 def _curve(

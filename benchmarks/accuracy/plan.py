@@ -168,7 +168,7 @@ class Plan:
 
     def framework_runs(self) -> list[Run]:
         """Return the runs of the README's example, framework by framework."""
-        if "frameworks" not in self.settings:
+        if "frameworks" not in self.settings or "digits" not in self.datasets:
             return []
         given = _frozen({"epochs": float(self.scale.framework_epochs)})
         return [
@@ -179,9 +179,19 @@ class Plan:
             for seed in range(self.scale.seeds)
         ]
 
+    def trains(self) -> bool:
+        """Return whether anything is trained; without, no loss is left that a setting has."""
+        runs = [*self.first_runs(), *self.framework_runs()]
+        return any(run.loss != UNTRAINED for run in runs)
+
     def _filled(self, given: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
         budget = {"epochs": float(self.scale.epochs), "steps": float(self.scale.steps)}
         return _frozen({**given, **budget})
+
+
+def batch_count(rows: int, batch_size: float) -> int:
+    """Return into how many batches of nearly equal size the rows go."""
+    return max(1, round(rows / batch_size))
 
 
 def _has_views(dataset: str) -> bool:

@@ -1,12 +1,13 @@
 """Writes the page, ``RESULTS.md``, and its figures from the records; the claims stand in order."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.benchmarks.accuracy import figures, page, tables
+from tuned_contrastive.benchmarks.accuracy import caveats, claims, figures, page, summary, tables
 from tuned_contrastive.benchmarks.accuracy.findings import (
     PARTS,
     Comparison,
@@ -14,11 +15,15 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     across_settings,
     spread_difference,
 )
-from tuned_contrastive.benchmarks.accuracy.names import TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
+from tuned_contrastive.benchmarks.accuracy.statistics import Interval
+from tuned_contrastive.benchmarks.response.command import RESULTS as RESPONSES
 
 Record = Mapping[str, Any]
 PAGE, CURVES = Path("RESULTS.md"), Path("results/curves.json")
+KINDS = ("linear", "neighbours")
+OWN = ("k1", "k2")
+"""The parameters that SupCon has not."""
 
 
 def write(lines: Sequence[Record], plan: Plan, output: Path) -> None:
@@ -29,33 +34,47 @@ def write(lines: Sequence[Record], plan: Plan, output: Path) -> None:
     content = [curve.as_json() for curve in curves]
     (output / CURVES).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     figures.draw(curves, (output / CURVES).parent)
-    (output / PAGE).write_text(document(findings), encoding="utf-8")
+    (output / PAGE).write_text(document(findings, output), encoding="utf-8")
 
 
-def document(findings: Findings) -> str:
-    """Return the page."""
+def document(findings: Findings, output: Path) -> str:
+    """Return the page that is to stand in a folder, from which its links start."""
+    responses = Path(os.path.relpath(RESPONSES, output)).as_posix()
+    plan = findings.plan
     parts = [
         page.OPENING,
         page.origin(findings),
         _summary(findings),
-        page.how(findings.plan),
+        page.how(plan, findings.diverged(), _all_comparisons(findings)),
         tables.data_sets(findings),
-        page.CLAIMS_2_3,
+        page.ALTERED,
+        page.responses(responses),
     ]
-    settings = findings.plan.settings
-    if "supervised" in settings:
-        parts += [_many_positives(findings), _supervised(findings), _stability(findings)]
-    if "self-supervised" in settings and findings.datasets("self-supervised"):
-        parts.append(_self_supervised(findings))
-    if "frameworks" in settings and tables.framework_losses(findings):
+    if "supervised" in plan.settings:
+        parts += [
+            _many_positives(findings, f"{responses}/share.svg"),
+            _with_labels(findings),
+            _stability(findings),
+        ]
+    if findings.datasets("self-supervised"):
+        parts.append(_without_labels(findings))
+    if tables.framework_losses(findings):
         parts.append(_frameworks(findings))
-    parts.append(page.LIMITS)
+    parts.append(page.limits(plan))
     return "\n".join(part for part in parts if part)
 
 
 def supervised_comparisons(findings: Findings) -> list[Comparison]:
     """Return TCL against each rival, data set by data set."""
     return _against(findings, "supervised", "tcl", "linear")
+
+
+def default_comparisons(findings: Findings) -> list[Comparison]:
+    """Return TCL against each rival before tuning, on validation rows."""
+    return [
+        findings.compare_defaults(each.dataset, each.first, each.second)
+        for each in summary.rivals(supervised_comparisons(findings))
+    ]
 
 
 def self_supervised_comparisons(findings: Findings, kind: str) -> list[Comparison]:
@@ -75,65 +94,108 @@ def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Com
     ]
 
 
-def _many_positives(findings: Findings) -> str:
+def _all_comparisons(findings: Findings) -> list[Comparison]:
+    labelled = [*supervised_comparisons(findings), *default_comparisons(findings)]
+    unlabelled = [c for kind in KINDS for c in self_supervised_comparisons(findings, kind)]
+    return [*across_settings(findings), *labelled, *unlabelled]
+
+
+def _many_positives(findings: Findings, figure: str) -> str:
     """Claim 1: labels give many positives, two views give one; the same rows, the same probe."""
     found = across_settings(findings)
-    return page.claim_1(tables.comparisons(found), found) if found else ""
+    if not found:
+        return ""
+    positives = caveats.positives({each.dataset for each in found})
+    compared, supported = tables.comparisons(found), summary.more_positives(found)
+    return claims.many_positives(positives, compared, found, figure, supported)
 
 
-def _supervised(findings: Findings) -> str:
+def _with_labels(findings: Findings) -> str:
     compared = supervised_comparisons(findings)
-    defaults = [
-        findings.compare_defaults(each.dataset, each.first, each.second)
-        for each in compared
-        if each.second != UNTRAINED
-    ]
-    chosen = tables.chosen(findings, "supervised", "tcl") if compared else ""
-    return page.claim_4(
+    return claims.with_labels(
+        findings.plan,
         tables.accuracy(findings, "supervised"),
         tables.comparisons(compared),
-        chosen,
-        tables.comparisons(defaults),
+        tables.chosen(findings, "supervised"),
+        tables.comparisons(default_comparisons(findings)),
+        caveats.smallest_k1(findings),
+        summary.more_accurate(compared) if summary.rivals(compared) else "",
     )
 
 
 def _stability(findings: Findings) -> str:
     if not findings.has_sweeps():
         return ""
-    return page.claim_5(tables.sweeps(findings), tables.spreads(findings))
+    return claims.stability(
+        findings.plan,
+        tables.sweeps(findings),
+        tables.spreads(findings),
+        caveats.unequal_points(findings),
+        summary.more_stable(_moves(findings)[0]),
+    )
 
 
-def _self_supervised(findings: Findings) -> str:
-    kinds = ("linear", "neighbours")
-    compared = [self_supervised_comparisons(findings, kind) for kind in kinds]
-    return page.claim_6(
-        *(tables.accuracy(findings, "self-supervised", kind) for kind in kinds),
-        *(tables.comparisons(found) for found in compared),
+def _moves(findings: Findings) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Return the differences of spreads by parameter, and TCL's own spreads over k1 and k2."""
+    found = {name: spread_difference(findings, name) for name in findings.plan.scale.sweeps}
+    differences = {name: each[2] for name, each in found.items() if name not in OWN}
+    return differences, {name: each[0] for name, each in found.items() if name in OWN}
+
+
+def _without_labels(findings: Findings) -> str:
+    compared = [self_supervised_comparisons(findings, kind) for kind in KINDS]
+    linear, neighbours = (tables.accuracy(findings, "self-supervised", kind) for kind in KINDS)
+    first, second = (tables.comparisons(found) for found in compared)
+    return claims.without_labels(
+        findings.plan,
+        findings.datasets("self-supervised"),
+        (linear, neighbours),
+        (first, second),
+        tables.chosen(findings, "self-supervised"),
+        caveats.below_untrained(findings),
+        summary.on_par(compared[0]) if compared[0] else "",
     )
 
 
 def _frameworks(findings: Findings) -> str:
-    said = []
-    for loss in tables.framework_losses(findings):
-        for pair in combinations(FRAMEWORKS, 2):
-            a, b = (tables.framework_interval(findings, name, loss) for name in pair)
-            overlap = a.low <= b.high and b.low <= a.high
-            told = "overlap" if overlap else "do not overlap"
-            said.append(f"{TITLES[loss]}, {pair[0]} and {pair[1]}: the intervals {told}.")
-    return page.frameworks(tables.frameworks(findings), said)
+    compared = [
+        findings.compare_frameworks(loss, *pair)
+        for loss in tables.framework_losses(findings)
+        for pair in combinations(FRAMEWORKS, 2)
+    ]
+    differences = tables.comparisons(compared, "loss")
+    return page.frameworks(tables.frameworks(findings), differences, findings.plan.scale.seeds)
 
 
 def _summary(findings: Findings) -> str:
     """Say claim by claim what the comparisons support."""
-    said = [page.sides("Claim 1, labels against views", across_settings(findings))]
-    if "supervised" in findings.plan.settings:
-        said.append(page.sides("Claim 4, TCL with labels", supervised_comparisons(findings)))
+    said = []
+    if across := across_settings(findings):
+        told = f"{summary.sides(across)} {summary.more_positives(across)}"
+        said.append(f"Claim 1, labels against views. {told}")
+    said.append("Claims 2 and 3, responses. " + page.RESPONSES_SUPPORTED)
+    if compared := supervised_comparisons(findings):
+        said.append(_labels_in_short(findings, compared))
     if findings.has_sweeps():
-        names = [name for name in findings.plan.scale.sweeps if name not in ("k1", "k2")]
-        verdicts = {name: tables.moves(spread_difference(findings, name)[2]) for name in names}
-        said.append(page.told_moves(verdicts))
-    if "self-supervised" in findings.plan.settings:
-        for kind in ("linear", "neighbours"):
-            found = self_supervised_comparisons(findings, kind)
-            said.append(page.sides(f"Claim 6, TCL without labels, {PARTS[kind]}", found))
-    return page.summary([each for each in said if each])
+        differences, own = _moves(findings)
+        told = summary.told_moves(differences, own)
+        said.append(f"Claim 5. {told} {summary.more_stable(differences)}")
+    for kind in KINDS:
+        if found := self_supervised_comparisons(findings, kind):
+            told = summary.sides(summary.rivals(found))
+            told += " " + summary.tally(summary.with_untrained(found))
+            said.append(f"Claim 6, TCL without labels, {PARTS[kind]}. {told}")
+    if found := self_supervised_comparisons(findings, "linear"):
+        said.append(f"Claim 6. {summary.on_par(found)}")
+    return summary.in_short(said)
+
+
+def _labels_in_short(findings: Findings, compared: Sequence[Comparison]) -> str:
+    rivals = summary.rivals(compared)
+    told = [
+        summary.sides(rivals) if rivals else "",
+        summary.more_accurate(compared) if rivals else "",
+        summary.with_defaults(default_comparisons(findings)),
+        summary.tally(summary.with_untrained(compared)),
+    ]
+    return " ".join(["Claim 4, TCL with labels, after tuning.", *filter(None, told)])

@@ -1,7 +1,7 @@
 """Markdown tables of the findings, and what each comparison supports, in words."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tuned_contrastive.benchmarks.accuracy.data import ABOUT
 from tuned_contrastive.benchmarks.accuracy.findings import (
@@ -12,10 +12,14 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     own_classifier,
     spread_difference,
 )
-from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES
-from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, SWEPT
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, SWEPT, batch_count
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval, mean_interval
+from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES
 from tuned_contrastive.benchmarks.tables import table
+
+MOST_CHOSEN = 3
+"""Choices of a loss that the page shows, the most frequent ones."""
 
 
 def percent(interval: Interval) -> str:
@@ -34,7 +38,7 @@ def verdict(compared: Comparison) -> str:
     if not difference.excludes_zero:
         return "no difference claimed"
     better, worse = (compared.first, compared.second)[:: 1 if difference.low > 0 else -1]
-    return f"{TITLES[better]} above {TITLES[worse]}"
+    return f"{_title(better)} above {_title(worse)}"
 
 
 def data_sets(findings: Findings) -> str:
@@ -47,8 +51,10 @@ def data_sets(findings: Findings) -> str:
         counts = findings.finals(setting, name, losses[0])[0]["rows"]
         steps = max(record["steps"] for record in findings.finals(setting, name, losses[-1]))
         sizes = [str(counts[part]) for part in ("train", "validation", "test")]
-        rows.append([name, ABOUT[name], *sizes, str(steps)])
-    return table(["data set", "", "training", "validation", "test", "steps"], rows)
+        batch = round(counts["train"] / batch_count(counts["train"], BASE["batch_size"]))
+        rows.append([name, ABOUT[name], *sizes, str(batch), str(steps)])
+    head = ["data set", "", "training", "validation", "test", "rows of a batch", "steps"]
+    return table(head, rows)
 
 
 def accuracy(findings: Findings, setting: str, kind: str = "linear") -> str:
@@ -74,17 +80,17 @@ def accuracy(findings: Findings, setting: str, kind: str = "linear") -> str:
     return table(head, [[TITLES[loss], *(cells[d, loss] for d in datasets)] for loss in losses])
 
 
-def comparisons(found: Sequence[Comparison]) -> str:
+def comparisons(found: Sequence[Comparison], over: str = "data set") -> str:
     """Return differences, paired by seed, and what they support."""
-    head = ["data set", "difference", "points (95 % interval)", "higher in", "supports"]
+    head = [over, "difference", "points (95 % interval)", "seeds", "supports"]
     return table(
         head,
         [
             [
                 each.dataset,
-                f"{TITLES[each.first]} less {TITLES[each.second]}",
+                f"{_title(each.first)} less {_title(each.second)}",
                 points(each.difference),
-                f"{each.higher} of {each.seeds} seeds",
+                f"{each.higher} higher, {each.lower} lower",
                 verdict(each),
             ]
             for each in found
@@ -92,23 +98,23 @@ def comparisons(found: Sequence[Comparison]) -> str:
     )
 
 
-def chosen(findings: Findings, setting: str, loss: str) -> str:
-    """Return the parameters that tuning chose for a loss, and in how many seeds."""
+def chosen(findings: Findings, setting: str) -> str:
+    """Return the parameters that tuning chose most often for each loss, and in how many seeds."""
     rows = []
-    names = ("learning_rate", "temperature", "k1", "k2")
     for dataset in findings.datasets(setting):
-        given = [each["run"]["parameters"] for each in findings.finals(setting, dataset, loss)]
-        counts = Counter(tuple(each[name] for name in names) for each in given)
-        for values, count in counts.most_common(3):
-            rows.append([dataset, *(f"{value:g}" for value in values), str(count)])
-    head = ["data set", "learning rate", "T", "k1", "k2", "seeds"]
-    return table(head, rows)
+        for loss in findings.losses(setting):
+            given = [each["run"]["parameters"] for each in findings.finals(setting, dataset, loss)]
+            counts = Counter(_tuned(each) for each in given)
+            for told, count in counts.most_common(MOST_CHOSEN) if loss != UNTRAINED else ():
+                rows.append([dataset, TITLES[loss], told, str(count)])
+    return table(["data set", "loss", "chosen", "seeds"], rows)
 
 
 def sweeps(findings: Findings) -> str:
     """Return the mean accuracy at every value of every sweep."""
     rows = []
-    for name, values in findings.plan.scale.sweeps.items():
+    for name in findings.plan.scale.sweeps:
+        values = findings.swept_values(name)
         for loss in SWEPT:
             means = [mean_interval(each).mean for each in findings.swept(loss, name)]
             told = [f"{v:g}: {100 * m:.1f}" for v, m in zip(values, means, strict=True)]
@@ -154,3 +160,14 @@ def framework_losses(findings: Findings) -> list[str]:
 def framework_interval(findings: Findings, name: str, loss: str) -> Interval:
     """Return the mean accuracy of one framework."""
     return mean_interval(accuracies(findings.frameworks(name, loss), "test", "linear"))
+
+
+def _tuned(parameters: Mapping[str, float]) -> str:
+    names = {name: name.replace("_", " ") for name in (*RANGES, "smoothing")}
+    names["temperature"] = "T"
+    told = [f"{names[name]} {parameters[name]:g}" for name in names if name in parameters]
+    return ", ".join(told)
+
+
+def _title(name: str) -> str:
+    return TITLES.get(name, name)  # a framework has no other name

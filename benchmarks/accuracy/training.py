@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tuned_contrastive.benchmarks.accuracy import losses, models
 from tuned_contrastive.benchmarks.accuracy.data import Part, Split, load
 from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, UNTRAINED
-from tuned_contrastive.benchmarks.accuracy.plan import EMBEDDINGS, FINAL, Run
+from tuned_contrastive.benchmarks.accuracy.plan import EMBEDDINGS, FINAL, Run, batch_count
 from tuned_contrastive.benchmarks.accuracy.views import views
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
@@ -60,7 +60,7 @@ def trained(run: Run, split: Split) -> tuple[nn.Module, nn.Module, dict[str, Any
     criterion = losses.build(run.loss, embedding, given)
     module = nn.ModuleList([encoder, head, criterion]).train()
     x, y = torch.from_numpy(split.train.x), torch.from_numpy(split.train.y)
-    batches = max(1, round(len(x) / given["batch_size"]))
+    batches = batch_count(len(x), given["batch_size"])
     epochs = max(int(given["epochs"]), math.ceil(given["steps"] / batches))
     optimizer = torch.optim.SGD(
         module.parameters(), given["learning_rate"], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY

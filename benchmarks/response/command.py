@@ -9,7 +9,7 @@ from typing import Any
 from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.progress import Progress
 from tuned_contrastive.benchmarks.response import captions, curves, figures
-from tuned_contrastive.benchmarks.response.hardness import hardness, read
+from tuned_contrastive.benchmarks.response.hardness import about, hardness, read
 
 RESULTS = Path(__file__).parents[1] / "results" / "response"
 DIGITS = 6
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Write arrays, figures and page into a folder, and return the exit status."""
     require("matplotlib")
     given = [Path(name) for name in options.embeddings or ()]
-    measured = {file.stem: _measure(file, options.batch_size) for file in given}
+    measured = {file.stem: measure(file, options.batch_size) for file in given}
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Document] = {}
@@ -41,6 +41,21 @@ def run(options: argparse.Namespace) -> int:
     (folder / "README.md").write_text(captions.page(found), encoding="utf-8")
     sys.stdout.write(f"{folder / 'README.md'}\n")
     return 0
+
+
+def measure(file: Path, batch_size: int | None) -> Document:
+    """Return the responses measured on a file's embeddings, and what it says that these are.
+
+    Raises
+    ------
+    UsageError
+        Where the file or the size of the batches is not fit.
+    """
+    embeddings, labels = read(file)
+    try:
+        return {"about": about(file), **hardness(embeddings, labels, batch_size=batch_size)}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{file}: {error}") from error
 
 
 def rounded(value: Any) -> Any:
@@ -64,11 +79,3 @@ def load(folder: Path = RESULTS) -> dict[str, Document]:
     """Return the arrays of a folder by figure."""
     found: dict[str, Document] = json.loads((folder / "response.json").read_text(encoding="utf-8"))
     return found
-
-
-def _measure(file: Path, batch_size: int | None) -> Document:
-    embeddings, labels = read(file)
-    try:
-        return hardness(embeddings, labels, batch_size=batch_size)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{file}: {error}") from error

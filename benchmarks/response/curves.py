@@ -22,10 +22,10 @@ K1S = (500.0, 5000.0, 50000.0)
 K2S = (1.0, 3.0, 10.0, 30.0)
 SIMILARITIES = np.concatenate([np.linspace(-1.0, 0.5, 31)[:-1], np.linspace(0.5, 1.0, 51)])
 STATES = {
-    "early": Setting(Spread(12, -0.1, 0.3), Spread(115, -0.3, 0.3)),
-    "late": Setting(Spread(12, 0.8, 1.0), Spread(115, -0.5, 0.3)),
+    "far": Setting(Spread(12, -0.1, 0.3), Spread(115, -0.3, 0.3)),
+    "near": Setting(Spread(12, 0.8, 1.0), Spread(115, -0.5, 0.3)),
 }
-"""How near the rows are at the start of training, and towards its end."""
+"""Where the positives of the anchor lie."""
 
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 126)

@@ -45,7 +45,7 @@ def draw_negative(found: Document, files: list[Path]) -> None:
 
 
 def draw_share(found: Document, files: list[Path]) -> None:
-    """Draw the share of the k1 term in D over N, |P| and T, early and late in training."""
+    """Draw the share of the k1 term in D over N, |P| and T, positives far and near."""
     about = {
         "N": ("batch size N, with |P| = 12", (16, 64, 256, 1024)),
         "P": ("positives |P|, with N = 128", (1, 4, 16, 64)),
@@ -61,7 +61,7 @@ def draw_share(found: Document, files: list[Path]) -> None:
                     )  # fmt: skip
             spread = columns["setting"]["positives"]
             ends = f"{number(spread['lowest'])} to {number(spread['highest'])}"
-            row[0].set_ylabel(f"share of the k1 term in D\n{state}: positives at {ends}")
+            row[0].set_ylabel(f"share of the k1 term in D\npositives {state}: {ends}")
             row[0].set_ylim(-0.03, 1.03)
         for axis, (label, ticks) in zip(axes[1], about.values(), strict=True):
             axis.set_xscale("log")
@@ -69,7 +69,7 @@ def draw_share(found: Document, files: list[Path]) -> None:
             axis.minorticks_off()
             axis.set_xlabel(label, fontsize=8)
         _legend(figure, axes[0][0], 3)
-        _note(figure, f"{parameters_of(found['late']['setting'], 'T', 'k2')}, unless varied")
+        _note(figure, f"{parameters_of(found['near']['setting'], 'T', 'k2')}, unless varied")
 
 
 def draw_crossover(found: Document, files: list[Path]) -> None:

@@ -96,6 +96,12 @@ def read(file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
         raise UsageError(message) from error
 
 
+def about(file: Path) -> str:
+    """Return what an .npz file says of its embeddings in the array `about`, or nothing."""
+    with np.load(file, allow_pickle=False) as arrays:
+        return str(arrays["about"]) if "about" in arrays else ""
+
+
 def _binned(found: list[Response], kind: str, edges: NDArray[np.float64]) -> Document:
     """Put the pairs of one kind into bins; a similarity rounded past 1 belongs to the last."""
     # A row without a positive is no anchor, and its pairs have no response.

@@ -13,6 +13,8 @@ Document = Mapping[str, Any]
 LEVELS = (-1.2, -1.0, -0.9, -0.8, -0.6, -0.3, 0.0, 0.3, 1.0, 2.0, 4.0, 8.0)
 SCALE = 24.0
 """Degrees on the map for a step of 1."""
+SHORTEST = 1.0
+"""Degrees of the shortest arrow drawn: below, it would be shorter than its own head."""
 
 
 def draw_pushed(found: Document, files: list[Path]) -> None:
@@ -55,7 +57,7 @@ def draw_pull(found: Document, files: list[Path]) -> None:
             _pairs(axis, negatives, pulls[len(positives) :], "negative", style.NEGATIVE, "X")
             _arrow(axis, panel["sum"], style.ANCHOR, 2.8)
             axis.plot(
-                0, 0, "o", color="white", markeredgecolor="black", markersize=9, zorder=6,
+                0, 0, "o", color="white", markeredgecolor="black", markersize=4.5, zorder=6,
                 linestyle="none", label="anchor (arrow: sum of all steps)",
             )  # fmt: skip
             is_supcon = panel["loss"] == "SupCon"
@@ -131,8 +133,8 @@ def _pairs(
 
 def _arrow(axis: Any, step: list[float], colour: str, width: float, dashes: Any = "-") -> None:
     x, y = SCALE * np.array(step)
-    if np.hypot(x, y) < 1:
-        return  # shorter than its own head
+    if np.hypot(x, y) < SHORTEST:
+        return
     line = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "linestyle": dashes}
     line |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 11}
     axis.annotate("", (x, y), (0, 0), arrowprops=line, zorder=4)

@@ -46,6 +46,9 @@ def test_a_broken_line_within_is_refused(line: str, tmp_path: Path) -> None:
         (["--seeds", "1"], "--seeds must be 2 or more, got 1"),
         (["--jobs", "0"], "--jobs must be 1 or more, got 0"),
         (["--data", "nowhere"], "--data must be a folder, got nowhere"),
+        (["--data", "."], "--data is for --datasets cifar10 cifar100 fashion-mnist: name one"),
+        (["--setting", "self-supervised", "frameworks", "--datasets", "wine"], "nothing to train"),
+        (["--setting", "supervised", "--losses", "simsiam"], "nothing to train: --setting"),
         (["--datasets", "cifar10"], "cifar10 must be in a folder, --data DIR; it is to be had at"),
         (["--datasets", "cifar10", "--data", "."], "must hold data_batch_1.bin, which is to be"),
     ],
@@ -149,7 +152,7 @@ def committed() -> Findings:
 
 def test_committed_page_follows_from_its_records(committed: Findings) -> None:
     page = (command.OUTPUT / report.PAGE).read_text(encoding="utf-8")
-    assert report.document(committed) == page
+    assert report.document(committed, command.OUTPUT) == page
 
 
 def test_committed_curves_follow_from_their_records(committed: Findings) -> None:

@@ -46,10 +46,12 @@ def test_barlow_twins_of_a_worked_batch() -> None:
 
 
 def test_vicreg_of_a_worked_batch() -> None:
-    first = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])  # variances 2, covariance 2
+    first = torch.tensor([[1.0, 0.25], [-1.0, -0.25]])  # variances 2 and 1/8, covariance 1/2
     z = torch.stack([first, first + 1], 1)
     found = build("vicreg", 2, {"covariance": 0.5})(z, torch.zeros(2))
-    assert found.item() == pytest.approx(25 * 1 + 0.5 * (2 * 2**2 / 2) * 2, rel=1e-3)
+    variance = (1 - math.sqrt(1 / 8)) / 2 / 2 * 2  # half of it, mean of the columns, both views
+    covariance = 2 * 0.5**2 / 2 * 2
+    assert found.item() == pytest.approx(25 * 1 + 25 * variance + 0.5 * covariance, rel=1e-3)
 
 
 @pytest.mark.parametrize(("second", "value"), [([1.0, -1.0], 0.0), ([1.0, 1.0], -1.0)])

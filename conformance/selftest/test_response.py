@@ -14,7 +14,7 @@ from tuned_contrastive.benchmarks import accuracy
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.response import captions, command, curves, figures
 from tuned_contrastive.benchmarks.response.batches import Setting, Spread, anchor_gradients
-from tuned_contrastive.benchmarks.response.hardness import hardness, read
+from tuned_contrastive.benchmarks.response.hardness import hardness
 from tuned_contrastive.reference import responses
 
 Document = dict[str, Any]
@@ -77,7 +77,7 @@ def test_committed_arrays_are_regenerated(name: str, drawn: tuple[Path, str]) ->
 
 def test_committed_measures_are_those_of_the_trained_encoders() -> None:
     measured = {
-        file.stem: command.rounded(hardness(*read(file), batch_size=120))
+        file.stem: command.rounded(command.measure(file, 120))
         for file in sorted(TRAINED.glob("*.npz"))
     }
     (numbers, words), (kept_numbers, kept_words) = map(parts, (measured, COMMITTED["hardness"]))
@@ -164,9 +164,9 @@ def test_negatives_are_drawn_above_supcons_from_the_crossover_on() -> None:
 
 def test_share_is_minus_the_sum_of_the_responses() -> None:
     # LAW-12
-    setting = replace(curves.STATES["late"], temperature=0.25, k1=500.0)
+    setting = replace(curves.STATES["near"], temperature=0.25, k1=500.0)
     found = setting.responses()
-    column = COMMITTED["share"]["late"]["T"]
+    column = COMMITTED["share"]["near"]["T"]
     share = column["lines"][0]["share"][column["x"].index(0.25)]
     assert -found.tcl[0].sum() / (1 + 1 / 0.25) == pytest.approx(share, rel=SIX_DIGITS)
     assert found.supcon[0].sum() == pytest.approx(0.0, abs=1e-12)

@@ -1,0 +1,77 @@
+"""What the runs do not vary or choose well, in sentences computed from plan and records."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from tuned_contrastive.benchmarks.accuracy.data import load
+from tuned_contrastive.benchmarks.accuracy.findings import Findings, accuracies
+from tuned_contrastive.benchmarks.accuracy.names import UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES, defaults, trials
+
+
+def positives(datasets: Collection[str]) -> str:
+    """Return in words how many positives labels give to an anchor."""
+    if "digits" not in datasets:
+        return "many positives"
+    _, counts = np.unique(load("digits", 0).train.y, return_counts=True)
+    rows = counts.sum()
+    same_class = (counts * (counts - 1)).sum() / (rows * (rows - 1))
+    count = 1 + 2 * (BASE["batch_size"] - 1) * same_class  # two views; of the own row one is left
+    size = f"{BASE['batch_size']:g}"
+    return f"a batch of {size} digits in two views has {count:.1f} positives for an anchor"
+
+
+def smallest_k1(findings: Findings) -> str:
+    """Return how often tuning chose TCL nearest to SupCon, and what its draws cannot tell."""
+    if "tcl" not in findings.losses("supervised"):
+        return ""
+    draws = trials("tcl", findings.plan.scale.trials)[1:]
+    nearest = min(draws, key=lambda each: each["k1"])
+    is_lowest = nearest["temperature"] == min(each["temperature"] for each in draws)
+    often = []
+    for dataset in findings.datasets("supervised"):
+        finals = findings.finals("supervised", dataset, "tcl")
+        count = sum(each["run"]["parameters"]["k1"] == nearest["k1"] for each in finals)
+        if 2 * count >= len(finals):
+            often.append(f"{dataset} ({count} of {len(finals)})")
+    tuned = [len(RANGES.keys() & defaults(loss).keys()) for loss in ("tcl", "supcon")]
+    return (
+        f"TCL contains SupCon, at k1 = 0 and k2 = 1, but tuning's range of k1 starts at "
+        f"{RANGES['k1'][0]:g}. The draw with the smallest k1, {nearest['k1']:g}, has "
+        f"T = {nearest['temperature']:g}{', the smallest T' if is_lowest else ''}; half of the "
+        f"seeds or more chose it on: {', '.join(often) or 'no data set'}. "
+        f"The {len(draws)} draws cover {tuned[0]} dimensions of TCL, {tuned[1]} of SupCon. They "
+        "are one design, the same for all seeds: no interval here covers the choice of it."
+    )
+
+
+def unequal_points(findings: Findings) -> str:
+    """Return how far TCL's default lies below its best k1, around which spreads are taken."""
+    values = findings.plan.scale.sweeps["k1"]
+    means = {k1: float(np.mean(each)) for k1, each in
+             zip(values, findings.swept("tcl", "k1"), strict=True)}  # fmt: skip
+    best, default = max(means, key=lambda k1: means[k1]), defaults("tcl")["k1"]
+    points = 100 * (means[best] - means[default])
+    return (
+        f"Spreads are taken around unequal points: with its default, k1 = {default:g}, TCL is "
+        f"{points:.1f} points below its mean at k1 = {best:g}."
+    )
+
+
+def below_untrained(findings: Findings) -> str:
+    """Return how many trained losses have a mean below the untrained encoder's by neighbours."""
+    setting, below, count = "self-supervised", 0, 0
+    for dataset in findings.datasets(setting):
+        means = {
+            loss: np.mean(accuracies(findings.finals(setting, dataset, loss), "test", "neighbours"))
+            for loss in findings.losses(setting)
+        }
+        untrained = means.pop(UNTRAINED)
+        below += sum(bool(mean < untrained) for mean in means.values())
+        count += len(means)
+    which = "all" if below == count else f"{below} of"
+    return (
+        f"By nearest neighbours {which} {count} trained losses have a mean below the untrained "
+        "encoder's."
+    )

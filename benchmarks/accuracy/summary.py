@@ -1,0 +1,131 @@
+"""What is supported and what is not, claim by claim, in sentences counted from the comparisons."""
+
+from collections.abc import Mapping, Sequence
+
+from tuned_contrastive.benchmarks.accuracy.findings import Comparison
+from tuned_contrastive.benchmarks.accuracy.names import TITLES, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.plan import SWEPT
+from tuned_contrastive.benchmarks.accuracy.statistics import Interval
+from tuned_contrastive.benchmarks.accuracy.tables import moves, points, verdict
+from tuned_contrastive.spec import contract
+
+
+def in_short(said: Sequence[str]) -> str:
+    """Return the list of what is supported and what is not."""
+    return "## In short\n\n" + "".join(f"- {line}\n" for line in said)
+
+
+def sides(found: Sequence[Comparison]) -> str:
+    """Return where which loss is above the other, and how many differences are not claimed."""
+    claimed: dict[str, list[str]] = {}
+    for each in found:
+        if each.difference.excludes_zero:
+            lead = each.difference if each.difference.low > 0 else each.difference.reversed
+            told = f"{each.dataset}, {points(lead)} points"
+            claimed.setdefault(verdict(each), []).append(told)
+    said = [f"{what} on {'; '.join(where)}" for what, where in claimed.items()]
+    rest = sum(not each.difference.excludes_zero for each in found)
+    return f"{'. '.join([*said, f'Not claimed: {rest} of {len(found)} differences'])}."
+
+
+def rivals(found: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with other losses, without those with the untrained encoder."""
+    return [each for each in found if each.second != UNTRAINED]
+
+
+def with_untrained(found: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with the untrained encoder."""
+    return [each for each in found if each.second == UNTRAINED]
+
+
+def tally(found: Sequence[Comparison]) -> str:
+    """Return in how many comparisons the first is above, and in how many below."""
+    if not found:
+        return ""
+    ours, theirs = (
+        " or ".join(dict.fromkeys(TITLES[name] for name in names))
+        for names in zip(*((each.first, each.second) for each in found), strict=True)
+    )
+    above, below = _claimed(found)
+    return (
+        f"{ours} is above {theirs} in {_of(above, found)} comparisons, below in {below or 'none'}."
+    )
+
+
+def with_defaults(found: Sequence[Comparison]) -> str:
+    """Return on how many data sets each rival is above or below TCL, both with their defaults."""
+    said = []
+    for rival in dict.fromkeys(each.second for each in found):
+        own = [each for each in found if each.second == rival]
+        above, below = _claimed(own)
+        told = f"{TITLES[rival]} is above TCL on {_of(below, own)} data sets"
+        said.append(told + f", below on {above}" * bool(above))
+    told = "; ".join(said)
+    return f"With the library's defaults (k1 = {contract.K1:g}): {told}." if said else ""
+
+
+def more_positives(found: Sequence[Comparison]) -> str:
+    """Return what claim 1 gets from the runs."""
+    helped = [TITLES[each.first] for each in found if each.difference.low > 0]
+    told = " and ".join(dict.fromkeys(helped)) or "no loss"
+    return (
+        f"Supported: labels, and with them more positives, help {told} here. "
+        "Not supported: that it is the number of positives, and not the labels, that helps."
+    )
+
+
+def more_accurate(found: Sequence[Comparison]) -> str:
+    """Return what claim 4 gets from the runs."""
+    others = rivals(found)
+    above, _ = _claimed(others)
+    if above:
+        told = f"Supported in {_of(above, others)} comparisons only: that TCL is more accurate."
+    else:
+        told = (
+            "Not supported: that TCL is more accurate than they are. "
+            "Nor does an interval that includes 0 show that losses are equal."
+        )
+    return f"{tally(others)} {told}"
+
+
+def more_stable(spreads: Mapping[str, Interval]) -> str:
+    """Return what claim 5 gets from the differences of spreads, TCL's less SupCon's."""
+    said = [moves(each) for each in spreads.values()]
+    less, more = (said.count(f"TCL moves {which}") for which in ("less", "more"))
+    verb = "Supported for those" if less else "Not supported"
+    return (
+        f"{verb}: that TCL is the more stable. Its accuracy moves less than SupCon's over "
+        f"{less or 'none'} of the {len(said)} parameters that both have, more over {more or 'none'}"
+        "; for k1 and k2 there is nothing to compare with."
+    )
+
+
+def on_par(found: Sequence[Comparison]) -> str:
+    """Return what claim 6 gets from the runs, the untrained encoder apart."""
+    others = rivals(found)
+    above, below = _claimed(others)
+    return (
+        f"By linear probe TCL is above another method in {_of(above, others)} comparisons and "
+        f"below in {_of(below, others)}. Not supported: that it is on par, or better."
+    )
+
+
+def told_moves(differences: Mapping[str, Interval], own: Mapping[str, Interval]) -> str:
+    """Return over which parameters one loss moves more, and how far TCL's own move it."""
+    told = "; ".join(
+        f"{name.replace('_', ' ')}: {moves(each)}" for name, each in differences.items()
+    )
+    names = " and ".join(TITLES[loss] for loss in SWEPT)
+    alone = ", ".join(f"{name} by {100 * each.mean:.1f} points" for name, each in own.items())
+    return (
+        f"How far accuracy of {names} moves with a parameter: {told}. TCL's own move it: {alone}."
+    )
+
+
+def _claimed(found: Sequence[Comparison]) -> tuple[int, int]:
+    above = sum(each.difference.low > 0 for each in found)
+    return above, sum(each.difference.high < 0 for each in found)
+
+
+def _of(count: int, found: Sequence[Comparison]) -> str:
+    return f"{count or 'none'} of {len(found)}"
