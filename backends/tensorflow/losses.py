@@ -74,8 +74,8 @@ def supcon_loss(
     Equal rows: the loss is the logarithm of the number of others.
 
     >>> import tensorflow as tf
-    >>> print(supcon_loss(tf.ones((3, 2)), [0, 0, 1]))
-    tf.Tensor(0.6931472, shape=(), dtype=float32)
+    >>> round(float(supcon_loss(tf.ones((3, 2)), [0, 0, 1])), 4)
+    0.6931
     """
     options = (normalize, reduction, block_size)
     return weighted_loss(embeddings, labels, None, *options, temperature=temperature)
@@ -121,8 +121,8 @@ def tcl_loss(
     Orthonormal rows: the loss of each anchor is log(|P| (1 + k1) + k2 |N|), here log 6.
 
     >>> import tensorflow as tf
-    >>> print(tcl_loss(tf.eye(4), [0, 0, 1, 1], k1=1, k2=2))
-    tf.Tensor(1.7917595, shape=(), dtype=float32)
+    >>> round(float(tcl_loss(tf.eye(4), [0, 0, 1, 1], k1=1, k2=2)), 4)
+    1.7918
     """
     scalars = {"temperature": temperature, "k1": k1, "k2": k2}
     return weighted_loss(embeddings, labels, None, normalize, reduction, block_size, **scalars)
