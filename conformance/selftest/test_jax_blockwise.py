@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tuned_contrastive.backends.jax import blockwise, dense, supcon_loss, tcl_loss
+from tuned_contrastive.backends.jax.tiles import Plan
 from tuned_contrastive.conformance.protocol import Float64
 from tuned_contrastive.reference import supcon_gradients, tcl_gradients
 
@@ -191,6 +192,20 @@ def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatc
     assert np.isfinite(supcon_loss(x, np.zeros(len(x), int)))
     with pytest.raises(TypeError, match="NoneType"):
         supcon_loss(x[1:], np.zeros(len(x) - 1, int))
+
+
+def test_a_row_more_than_a_tile_holds_makes_two_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fills up a block costs as much as rows do: blocks of 1280 would take twice the time."""
+    sizes: list[int] = []
+
+    def plan(size: int, *rest: Any) -> Plan:
+        sizes.append(size)
+        return Plan(size, *rest)
+
+    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": 1280})
+    monkeypatch.setattr(blockwise, "Plan", plan)
+    supcon_loss(jnp.ones((1281, 2)), np.zeros(1281, int))
+    assert sizes == [641]
 
 
 @pytest.mark.parametrize(("size", "error"), [(True, TypeError), (1.5, TypeError), (-1, ValueError)])
