@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tuned_contrastive.conformance.writing import NotWrittenError, write_text
 
 SCALARS = (str, int, float, bool, type(None))
 TOLD_WRITTEN = "written: {}"
+PRINTED = (1, 2)
+"""The descriptors of standard output and of standard error, where progress goes."""
 
 
 def check(options: argparse.Namespace) -> None:
@@ -65,15 +68,26 @@ def _check_place(name: str, file: Path) -> None:
     if not place.parent.is_dir():
         raise TargetError(f"{file} is in no folder that exists")
     try:
-        mode = os.stat(file).st_mode  # a pipe may have no path: what leads to it is asked
+        found = os.stat(file)  # a pipe may have no path: what leads to it is asked
     except FileNotFoundError:
         os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         place.unlink()
         return
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(found.st_mode):
         raise TargetError(f"{file} is a folder, and {name} needs a file")
-    if stat.S_ISREG(mode):  # to open a pipe or a device may wait for a reader
+    if stat.S_ISREG(found.st_mode):  # to open a pipe or a device may wait for a reader
         os.close(os.open(place, os.O_WRONLY))
+        if _is_printed_to(found):
+            raise TargetError(f"{name} would replace {file}, to which the command prints")
+
+
+def _is_printed_to(found: os.stat_result) -> bool:
+    """Return whether a file is where standard output or standard error goes."""
+    for printed in PRINTED:
+        with suppress(OSError):  # one that is closed goes nowhere
+            if os.path.samestat(found, os.fstat(printed)):
+                return True
+    return False
 
 
 def as_json(document: dict[str, Any]) -> str:

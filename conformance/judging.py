@@ -82,7 +82,7 @@ class Judge:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Give a test its vectors, dtypes, modes, losses or transforms."""
-        parametrise.generate(metafunc, self.subject, self.vectors)
+        parametrise.generate(metafunc, self.subject, self.vectors, self.clauses)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(

@@ -41,19 +41,30 @@ ONLY = {
 """The quantities in which a clause of the gradients shows; the others show in the embeddings."""
 
 
-def generate(metafunc: pytest.Metafunc, implementation: Implementation, vectors: VectorSet) -> None:
-    """Parametrise one test function by the names of its arguments and its marks."""
+def generate(
+    metafunc: pytest.Metafunc,
+    implementation: Implementation,
+    vectors: VectorSet,
+    clauses: frozenset[str] | None = None,
+) -> None:
+    """Parametrise one test function by the names of its arguments and its marks.
+
+    Of vectors, those that cite one of `clauses`: to collect all takes longer than to judge them.
+    """
     judges = metafunc.definition.get_closest_marker("judges")
     chosen = metafunc.definition.get_closest_marker("chosen")
     names = metafunc.fixturenames
+    if clauses and not clauses.isdisjoint(clauses_of(metafunc.definition)):
+        clauses = None  # all of its cases cite them
     if judges is not None and chosen is not None:
-        cases = list(_chosen(vectors, chosen, judges.args))
+        cases = list(_citing(clauses, _chosen(vectors, chosen, judges.args)))
         metafunc.parametrize(("vector", "dtype", "mode", "quantity"), cases)
     elif judges is not None:
-        cases = list(_vectors(vectors, judges.args))
+        cases = list(_citing(clauses, _vectors(vectors, judges.args)))
         metafunc.parametrize(("vector", "dtype", "quantity"), cases)
     if "reject" in names:
-        metafunc.parametrize("reject", list(_rejects(metafunc, vectors)))
+        cases = list(_citing(clauses, _rejects(metafunc, vectors)))
+        metafunc.parametrize("reject", cases)
     if "loss" in names:
         metafunc.parametrize("loss", LOSSES)
     if "dtype" in names and judges is None:
@@ -150,6 +161,14 @@ def _of_pairs(vector: Vector) -> bool:
         return views == 2
     members = np.unique(vector.labels, return_counts=True)[1]
     return bool(np.all(views * members == 2))
+
+
+def _citing(clauses: frozenset[str] | None, cases: Iterator[Any]) -> Iterator[Any]:
+    """Yield the cases whose marks cite one of the clauses."""
+    for case in cases:
+        cites = {clause for mark in case.marks for clause in mark.args}
+        if clauses is None or cites & clauses:
+            yield case
 
 
 def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:

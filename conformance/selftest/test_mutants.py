@@ -17,7 +17,7 @@ from tuned_contrastive.conformance.mutants.planted import Planted
 from tuned_contrastive.conformance.mutants.table import all_mutants, load_table, row_of
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.records import Ran
-from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.suite import test_definitions, test_gradient_definitions
 from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.reference.citations import ORDINARY
@@ -77,11 +77,23 @@ def told(failed: Iterable[Ran]) -> set[str]:
     return common - NUMBERS
 
 
+@cache
+def plain() -> Result:
+    """Return what a run of everything finds of right code."""
+    return run(Plain())
+
+
 def test_the_plain_implementation_passes() -> None:
-    result = run(Plain())
+    result = plain()
     assert [record.test for record in result.failures] == []
     passed = {name for name, status in result.status.items() if status == "pass"}
     assert set(JUDGED) - passed == LACKING
+
+
+@pytest.mark.parametrize("clause", ["SUP-9", "GRD-6", "NUM-17", "INP-3", "INP-21", "LAW-4"])
+def test_a_run_of_a_clause_runs_every_test_that_cites_it(clause: str) -> None:
+    cites = [record.test for record in plain().ran if clause in record.clauses]
+    assert [record.test for record in run(Plain(), clauses={clause}).ran] == cites
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -4,6 +4,8 @@ import copy
 import json
 import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,6 +228,16 @@ def test_folder_instead_of_a_file(
 ) -> None:
     assert main(["numpy", f"--{kind}", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"{tmp_path} is a folder, and --{kind} needs a file\n"
+
+
+def test_a_report_would_not_replace_what_the_command_prints(tmp_path: Path) -> None:
+    place = tmp_path / "out.txt"
+    words = [sys.executable, "-m", "tuned_contrastive.conformance", "numpy", "--clause", "SUP-9"]
+    with place.open("w") as out:
+        done = subprocess.run([*words, "--json", "/dev/stdout"], stdout=out, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr == b"--json would replace /dev/stdout, to which the command prints\n"
+    assert place.read_text() == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
