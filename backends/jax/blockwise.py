@@ -20,20 +20,30 @@ from tuned_contrastive.backends.jax import dense, tiles
 from tuned_contrastive.backends.jax.rows import Order, sort_rows, zero
 from tuned_contrastive.backends.jax.tiles import Inputs, Plan
 
-THRESHOLD = 128
-"""From this number of rows on, tiles are 1.2 to 1.6 times as fast as all pairs (2-core CPU)."""
+THRESHOLD = (128, 1024)
+"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): by 1.2 to 1.6 where
+exponentials are taken as they are, by 1.2 and more after a maximum (D = 128, 2-core CPU)."""
 
-BLOCK_SIZE = {"cpu": 1280}
-"""Rows of the largest tile; elsewhere not measured, 4096. On a CPU one tile is the fastest up to
-1280 rows at least; from 4096 on, tiles of 512 and of 1024 are within a tenth of each other."""
+BLOCK_SIZE = {"cpu": (1280, 768)}
+"""Rows of the largest tile, without a maximum and with one; elsewhere not measured, 4096. On a CPU
+one tile is the fastest up to 1280 rows without; from 4096 on, 512 and 1024 take the same time."""
 
 LEARNABLE = 4
 """The first of `tiles.Inputs`: z, T and the factors of k1 and k2."""
 
 
-def chosen(z: Array, block_size: int | None) -> bool:
+def chosen(
+    z: Array,
+    T: Array | float,
+    k1: Array | float,
+    k2: Array | float,
+    normalize: bool,
+    block_size: int | None,
+) -> bool:
     """Return whether the losses of these rows are computed by tiles."""
-    return len(z) >= THRESHOLD if block_size is None else block_size > 0
+    if block_size is not None:
+        return block_size > 0
+    return len(z) >= THRESHOLD[True in _shifts(z, T, k1, k2, normalize)]
 
 
 def anchor_losses(
@@ -50,11 +60,8 @@ def anchor_losses(
 
     `normalize` tells that every row has norm 1 or 0.
     """
-    shifts: tuple[bool, ...] = (False, True)
-    if normalize and not any(isinstance(value, Array) for value in (T, k1, k2)):
-        limit = tiles.LARGEST_EXPONENT[z.dtype.name]
-        shifts = (not dense.fits(limit, T, k1, k2),)
-    largest = block_size or BLOCK_SIZE.get(_platform(), 4096)
+    shifts = _shifts(z, T, k1, k2, normalize)
+    largest = BLOCK_SIZE.get(_platform(), (4096, 4096))[True in shifts]
     # Blocks alike: what fills the last one up is computed, too.
     size = min(block_size, len(z)) if block_size else -(-len(z) // -(-len(z) // largest))
     apart = isinstance(k2, Array) or k2 != 1
@@ -68,6 +75,15 @@ def anchor_losses(
         order = sort_rows(labels)
     losses, _ = _bind(_losses, *_varying_alike(inputs, order), *order, plan=plan)
     return losses, (order.end - order.first > 1)[order.inverse]
+
+
+def _shifts(
+    z: Array, T: Array | float, k1: Array | float, k2: Array | float, normalize: bool
+) -> tuple[bool, ...]:
+    """Return whether a maximum is taken off before exponentials are; both: a run has to tell."""
+    if not normalize or any(isinstance(value, Array) for value in (T, k1, k2)):
+        return False, True
+    return (not dense.fits(tiles.LARGEST_EXPONENT[z.dtype.name], T, k1, k2),)
 
 
 def _platform() -> str:

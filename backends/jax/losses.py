@@ -195,7 +195,7 @@ def _loss(
     with _constants_evaluated(embeddings):
         rows = _rows(embeddings, dtype)
         z = _unit_rows(rows) if normalize else rows
-    if blockwise.chosen(z, block_size):
+    if blockwise.chosen(z, T, k1, k2, normalize, block_size):
         losses, anchors = blockwise.anchor_losses(
             z, classes, T, k1, k2, normalize, block_size, precision
         )

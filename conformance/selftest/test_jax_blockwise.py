@@ -186,12 +186,15 @@ def test_no_array_of_all_pairs_and_memory_that_grows_with_rows() -> None:
     assert sizes[1] < 8192**2
 
 
-def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shifted", [False, True])
+def test_the_form_is_chosen_by_the_number_of_rows(
+    shifted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dense, "losses", None)
-    x = jnp.ones((blockwise.THRESHOLD, 2))
-    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int)))
+    x, T = jnp.ones((blockwise.THRESHOLD[shifted], 2)), jnp.float32(0.1) if shifted else 0.1
+    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int), temperature=T))
     with pytest.raises(TypeError, match="NoneType"):
-        supcon_loss(x[1:], np.zeros(len(x) - 1, int))
+        supcon_loss(x[1:], np.zeros(len(x) - 1, int), temperature=T)
 
 
 def test_a_row_more_than_a_tile_holds_makes_two_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +205,7 @@ def test_a_row_more_than_a_tile_holds_makes_two_alike(monkeypatch: pytest.Monkey
         sizes.append(size)
         return Plan(size, *rest)
 
-    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": 1280})
+    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": (1280, 768)})
     monkeypatch.setattr(blockwise, "Plan", plan)
     supcon_loss(jnp.ones((1281, 2)), np.zeros(1281, int))
     assert sizes == [641]
