@@ -87,11 +87,7 @@ def sweep(
     to, but not the list of its blocks. One iteration at a time, so that one tile is alive.
     """
     n = tf.shape(b.z)[0]
-    arrays = []
-    for part in start:
-        every = tf.broadcast_to(part, tf.concat([[n], tf.shape(part)], 0))
-        array = tf.TensorArray(part.dtype, n, clear_after_read=False, element_shape=part.shape)
-        arrays.append(array.unstack(every))
+    arrays = [_repeated(part, n) for part in start]
 
     def add(arrays: list[tf.TensorArray], k: Tensor, parts: Parts) -> list[tf.TensorArray]:
         merged = merge(tuple(array.read(k) for array in arrays), parts)
@@ -118,6 +114,15 @@ def sweep(
 
     _, arrays = tf.while_loop(lambda i, _: i < n, row, (0, arrays), parallel_iterations=1)
     return [array.stack() for array in arrays]
+
+
+def _repeated(part: Tensor, n: Tensor) -> tf.TensorArray:
+    """Return a list of n times the same: to unstack n copies would keep all of them to the end."""
+    array = tf.TensorArray(part.dtype, n, clear_after_read=False, element_shape=part.shape)
+    _, filled = tf.while_loop(
+        lambda k, _: k < n, lambda k, array: (k + 1, array.write(k, part)), (0, array)
+    )
+    return filled
 
 
 def _shaped(parts: Parts, like: Parts) -> Parts:
