@@ -161,6 +161,8 @@ def _check_files(options: argparse.Namespace) -> None:
     for name in filter(None, (options.json, options.plot)):
         if not Path(name).resolve().parent.is_dir():
             raise UsageError(f"{name} is in no folder that exists")
+        if Path(name).is_dir():
+            raise UsageError(f"{name} is a folder")
     if options.plot and Path(options.plot).suffix not in (".png", ".svg"):
         raise UsageError(f"--plot must end in .png or .svg, got {options.plot}")
     if options.plot:

@@ -79,8 +79,9 @@ def ask_in_order(
         rest = [case.as_json() | {"rivals": case.rivals} for case in cases[start:]]
         left = [(at - start, name, why) for at, name, why in excused if at >= start]
         why = ask(request | {"cases": rest, "excused": left}, each)
-        if not why:
+        if not why and done == len(cases):
             return
+        why = why or "it ended the process without an error"
         if not begun:
             raise RuntimeError(f"the worker of {request['framework']} broke down: {why}")
         excused.append((start + begun[0], begun[1], why))

@@ -1,6 +1,7 @@
 """What a test of the suite runs over, which clauses it cites, and what it asks for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -163,15 +164,20 @@ def _of_pairs(vector: Vector) -> bool:
     return bool(np.all(views * members == 2))
 
 
-def _citing(clauses: frozenset[str] | None, cases: Iterator[Any]) -> Iterator[Any]:
+def _citing(clauses: frozenset[str] | None, cases: Iterable[Any]) -> Iterator[Any]:
     """Yield the cases whose marks cite one of the clauses."""
     for case in cases:
-        cites = {clause for mark in case.marks for clause in mark.args}
+        cites = {c for mark in case.marks if mark.name == "clause" for c in mark.args}
         if clauses is None or cites & clauses:
             yield case
 
 
-def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
+@cache
+def _vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(_all_vectors(vectors, quantities))
+
+
+def _all_vectors(vectors: VectorSet, quantities: tuple[str, ...]) -> Iterator[Any]:
     for vector in vectors.values:
         for dtype in vector.dtypes:
             for quantity in judged(vector, quantities):

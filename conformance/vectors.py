@@ -60,7 +60,7 @@ class Reject:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VectorSet:
     """What one directory of vectors holds; `declared` are the ids of its manifest."""
 

@@ -21,12 +21,13 @@ from tuned_contrastive.backends.jax.rows import Order, sort_rows, zero
 from tuned_contrastive.backends.jax.tiles import Inputs, Plan
 
 THRESHOLD = (128, 1024)
-"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): by 1.2 to 1.6 where
-exponentials are taken as they are, by 1.2 and more after a maximum (D = 128, 2-core CPU)."""
+"""From this number of rows on, tiles are faster than all pairs at once (PRF-2; D = 128, 2-core
+CPU): the first where exponentials are taken as they are, the second where a maximum is taken off,
+or where a run has to tell, as of T, k1 and k2 that are arrays."""
 
 BLOCK_SIZE = {"cpu": (1280, 768)}
-"""Rows of the largest tile, without a maximum and with one; elsewhere not measured, 4096. On a CPU
-one tile is the fastest up to 1280 rows without; from 4096 on, 512 and 1024 take the same time."""
+"""Rows of the largest tile in the same two cases; elsewhere not measured, 4096. On a CPU, in the
+first, one tile is the fastest up to 1280 rows; in the second, two are faster from 1024 on."""
 
 LEARNABLE = 4
 """The first of `tiles.Inputs`: z, T and the factors of k1 and k2."""

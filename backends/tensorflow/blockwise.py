@@ -236,7 +236,7 @@ def _backward(
         form, z, given, lambda terms: tiles.pair_sums(blocks, T, terms, weights)
     )
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
-    dz = tf.gather(g, order.places) * (unit / T)
+    dz = tf.gather(g, order.places) / T * unit  # unit / T may vanish where this does not
     slope = unit * tf.reduce_sum(slopes) / -2
     dks = (_weighted(w, unit, sums - log_d, anchors) for sums in (low, negatives))
     return dz, slope, *dks

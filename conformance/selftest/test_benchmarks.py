@@ -58,6 +58,9 @@ def greedy(embeddings, labels):
 def deadly(embeddings, labels):
     os.abort()
 
+def leaving(embeddings, labels):
+    os._exit(0)
+
 number = 3
 """
 
@@ -147,6 +150,7 @@ def test_truth_is_kept_for_the_next_process(tmp_path: Path) -> None:
         (["speed", *TINY, "--rival", "mine:right"], "--rival must be FILE.py:attribute"),
         (["speed", *TINY, "--rival", "none.py:right"], "none.py is no file"),
         (["memory", "--json", "nowhere/x.json"], "nowhere/x.json is in no folder that exists"),
+        (["memory", "--json", "/"], "/ is a folder"),
         (["memory", "--plot", "x.pdf"], "--plot must end in .png or .svg, got x.pdf"),
         (["report", "--results", "nowhere"], "nowhere has neither speed.json nor memory.json"),
     ],
@@ -214,7 +218,7 @@ def test_wrong_rival_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
     assert "| mine.py:with_anchor | not timed, wrong: " in done.stdout
 
 
-@pytest.mark.parametrize("attribute", ["greedy", "deadly"])
+@pytest.mark.parametrize("attribute", ["greedy", "deadly", "leaving"])
 def test_rival_without_memory_or_life_leaves_the_others(rivals: Path, attribute: str) -> None:
     done = run(
         "speed", *TINY, "--losses", "supcon", "--rival", f"mine.py:{attribute}", "--json", "a.json",

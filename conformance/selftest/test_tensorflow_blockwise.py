@@ -255,3 +255,14 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
     found, exact = product(tf.float32), product(tf.float64)
     # The term that divides by the square of a sum of e^40 is most of it.
     assert np.linalg.norm(found - exact) < 0.02 * np.linalg.norm(exact)
+
+
+@pytest.mark.clause("GRD-10", "NUM-11")
+@pytest.mark.parametrize("block_size", [0, 2])
+def test_gradient_at_a_huge_temperature_is_no_smaller_than_it_has_to_be(block_size: int) -> None:
+    x = tf.constant([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = 1e-9 * tcl_loss(x, [0, 0, 1], temperature=1e30, k1=1.0, block_size=block_size)
+    exact = reference.tcl_gradients(x.numpy(), [0, 0, 1], temperature=1e30, k1=1.0).embeddings
+    np.testing.assert_allclose(tape.gradient(loss, x), 1e-9 * exact, rtol=1e-5, atol=1e-16)
