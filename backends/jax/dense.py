@@ -53,7 +53,7 @@ def anchor_losses(
 
 
 def fits(limit: float, T: Array | float, k1: Array | float, k2: Array | float) -> bool:
-    """Return whether no exponent of exp(s/T), k1 exp(-s) and k2 exp(s/T) is beyond a limit.
+    """Return whether exponents of exp(-s) and k2 exp(s/T) are within a limit, and k1 and k2 too.
 
     No |s| is above 1. Of numbers only: an array would have to be waited for.
     """

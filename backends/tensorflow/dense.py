@@ -67,7 +67,7 @@ def anchor_losses(
 
 
 def fits(limit: float, T: Tensor | float, k1: Tensor | float, k2: Tensor | float) -> bool:
-    """Return whether no exponent of exp(s/T), k1 exp(-s) and k2 exp(s/T) is beyond a limit.
+    """Return whether exponents of exp(-s) and k2 exp(s/T) are within a limit, and k1 and k2 too.
 
     No |s| is above 1. Of numbers only: a tensor would have to be waited for.
     """

@@ -24,11 +24,13 @@ from tuned_contrastive.backends.torch.rows import (
 )
 
 THRESHOLD = 768
-"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): 5.6 : 6.7 ms for
-SupCon and 8.6 : 10.3 for TCL, at 512 rows 3.7 : 3.8 and 5.7 : 5.0 (D = 128, 2-core CPU)."""
+"""From this number of rows on, tiles are faster than all pairs at once (PRF-2), for TCL from about
+1100 on: at 768 rows 10.4 : 12.8 ms for SupCon and 16.9 : 17.5 for TCL, at 1024 17.0 : 22.2 and
+21.8 : 23.5 (in another run 24.1 : 19.8), at 1100 15.0 : 21.3 and 25.5 : 41.0 (D = 128, 2-core
+CPU)."""
 
 BLOCK_SIZE = {"cpu": 512}
-"""Rows of a tile: one that stays in the cache of a CPU; several thousand keep a GPU busy."""
+"""Rows of a tile: one that stays in the cache of a CPU; elsewhere not measured, 4096."""
 
 
 def anchor_losses(
