@@ -105,7 +105,9 @@ def over_tiles(visit: Visit, reach: Array, shift: bool, count: Any, state: State
 
 def products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Array, Array]:
     """Return s_ij and s_ij/T, of which XLA drops what is not used."""
-    rows, columns = blocks.z[tile.i], blocks.z[tile.j]
+    # Or XLA lifts the only tile's product out of a loop, to make it where the loop has no turn.
+    given = (blocks.z[tile.i], blocks.z[tile.j], tile.i)
+    rows, columns, _ = lax.optimization_barrier(given)  # type: ignore[no-untyped-call]
     # In range, the rows are divided, not the products, which are more.
     dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
     found = dot(rows, columns) if tile.shift else dot(rows / T, columns)

@@ -103,8 +103,12 @@ def gradient(
     # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
     log_d = jnp.where(anchors, log_d, jnp.inf)
     shape = blocks.gone.shape
-    rows = Rows(padded(w / unit, plan.size), padded(log_d, plan.size), jnp.swapaxes(blocks.z, 1, 2))
-    scalars = (inputs.T.astype(dtype), *_log_weights(inputs))
+    # T is half in the weights: neither they nor T times them vanish or overflow.
+    T = inputs.T.astype(dtype)
+    scale = jnp.sqrt(jnp.maximum(T, 1))
+    w_cut, log_d_cut = (padded(values, plan.size) for values in (w / unit / scale, log_d))
+    rows = Rows(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
+    scalars = (T, *_log_weights(inputs))
     visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
     state = tuple(
         jnp.zeros(size, dtype) + zero(z).astype(dtype)
@@ -113,8 +117,8 @@ def gradient(
     for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
         state = over_tiles(visit, blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
-    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / scalars[0] * unit
-    dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / inputs.T
+    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / (T / scale) * unit
+    dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / (inputs.T / scale)
     factors = [
         _weighted_sum(w, log_sum + offset - log_d)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))

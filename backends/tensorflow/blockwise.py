@@ -225,19 +225,21 @@ def _backward(
     unit = tf.reduce_max(tf.abs(w))
     unit = tf.where(tf.equal(unit, 0), tf.ones_like(unit), unit)
     w /= unit
+    # T is half in the weights: neither they nor T times them vanish or overflow.
+    scale = tf.sqrt(tf.maximum(T, 1))
 
     def cut(values: Tensor, appended: float) -> Tensor:
         values = tf.where(anchors, values, tf.constant(appended, z.dtype))
         return cut_like(blocks, values, appended)
 
     constants = (log_d, log_d - log_k2, log_d - log_k1)
-    weights = Weights(cut(w, 0), *(cut(values, math.inf) for values in constants))
+    weights = Weights(cut(w / scale, 0), *(cut(values, math.inf) for values in constants))
     g, slopes = _plain_or_not(
         form, z, given, lambda terms: tiles.pair_sums(blocks, T, terms, weights)
     )
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
-    dz = tf.gather(g, order.places) / T * unit  # unit / T may vanish where this does not
-    slope = unit * tf.reduce_sum(slopes) / -2
+    dz = tf.gather(g, order.places) / (T / scale) * unit
+    slope = unit * tf.reduce_sum(slopes) * scale / -2
     dks = (_weighted(w, unit, sums - log_d, anchors) for sums in (low, negatives))
     return dz, slope, *dks
 

@@ -186,18 +186,20 @@ def test_no_array_of_all_pairs_and_memory_that_grows_with_rows() -> None:
     assert sizes[1] < 8192**2
 
 
-@pytest.mark.parametrize("shifted", [False, True])
-def test_the_form_is_chosen_by_the_number_of_rows(
-    shifted: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "losses", None)
-    x, T = jnp.ones((blockwise.THRESHOLD[shifted], 2)), jnp.float32(0.1) if shifted else 0.1
-    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int), temperature=T))
+    x = jnp.ones((blockwise.THRESHOLD, 2))
+    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int)))
     with pytest.raises(TypeError, match="NoneType"):
-        supcon_loss(x[1:], np.zeros(len(x) - 1, int), temperature=T)
+        supcon_loss(x[1:], np.zeros(len(x) - 1, int))
 
 
-def test_a_row_more_than_a_tile_holds_makes_two_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("temperature", "size"), [(0.1, 641), (0.01, 641), (np.float32(0.1), 641), ("array", 427)]
+)
+def test_a_row_more_than_a_tile_holds_makes_blocks_alike(
+    temperature: Any, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What fills up a block costs as much as rows do: blocks of 1280 would take twice the time."""
     sizes: list[int] = []
 
@@ -205,10 +207,20 @@ def test_a_row_more_than_a_tile_holds_makes_two_alike(monkeypatch: pytest.Monkey
         sizes.append(size)
         return Plan(size, *rest)
 
-    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": (1280, 768)})
+    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": 1280})
     monkeypatch.setattr(blockwise, "Plan", plan)
-    supcon_loss(jnp.ones((1281, 2)), np.zeros(1281, int))
-    assert sizes == [641]
+    T = jnp.float32(0.1) if temperature == "array" else temperature  # only a run can tell
+    supcon_loss(jnp.ones((1281, 2)), np.zeros(1281, int), temperature=T)
+    assert sizes == [size]
+
+
+@pytest.mark.parametrize("device", [None, "cpu", jax.devices("cpu")[0]])
+def test_the_platform_is_that_of_the_default_device(
+    device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu" if device is None else "gpu")
+    with jax.default_device(device):
+        assert blockwise._platform() == "cpu"
 
 
 @pytest.mark.parametrize(("size", "error"), [(True, TypeError), (1.5, TypeError), (-1, ValueError)])
@@ -223,6 +235,24 @@ def test_pads_weigh_nothing_beside_a_small_denominator() -> None:
     labels = np.zeros(3, int)
     found = jax.grad(lambda x: supcon_loss(x, labels, temperature=1e-3, block_size=2))(x)
     assert np.isfinite(np.asarray(found)).all()
+
+
+@pytest.mark.clause("GRD-10", "NUM-11")
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("block_size", [0, 2])
+@pytest.mark.parametrize("k1", [1.0, 5000.0])
+@pytest.mark.parametrize(("T", "upstream"), [(1e30, 1e-9), (1e30, 1e10), (3e38, 1e-9)])
+def test_gradient_at_a_huge_temperature(
+    T: float, upstream: float, k1: float, block_size: int, learnable: bool
+) -> None:
+    x, labels = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], "float32"), np.array([0, 0, 1])
+
+    def loss(x: Any, T: Any) -> Any:
+        return upstream * tcl_loss(x, labels, temperature=T, k1=k1, block_size=block_size)
+
+    found = jax.grad(loss)(jnp.asarray(x), jnp.float32(T) if learnable else T)
+    exact = upstream * tcl_gradients(x, labels, temperature=T, k1=k1).embeddings
+    np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-7 * upstream)
 
 
 @pytest.mark.clause("GRD-13", "GRD-15")

@@ -258,11 +258,18 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
 
 
 @pytest.mark.clause("GRD-10", "NUM-11")
+@pytest.mark.parametrize("learnable", [False, True])
 @pytest.mark.parametrize("block_size", [0, 2])
-def test_gradient_at_a_huge_temperature_is_no_smaller_than_it_has_to_be(block_size: int) -> None:
+@pytest.mark.parametrize("k1", [1.0, 5000.0])
+@pytest.mark.parametrize(("T", "upstream"), [(1e30, 1e-9), (1e30, 1e10), (3e38, 1e-9)])
+def test_gradient_at_a_huge_temperature(
+    T: float, upstream: float, k1: float, block_size: int, learnable: bool
+) -> None:
     x = tf.constant([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    given: dict[str, Any] = {"temperature": tf.constant(T) if learnable else T, "k1": k1}
     with tf.GradientTape() as tape:
         tape.watch(x)
-        loss = 1e-9 * tcl_loss(x, [0, 0, 1], temperature=1e30, k1=1.0, block_size=block_size)
-    exact = reference.tcl_gradients(x.numpy(), [0, 0, 1], temperature=1e30, k1=1.0).embeddings
-    np.testing.assert_allclose(tape.gradient(loss, x), 1e-9 * exact, rtol=1e-5, atol=1e-16)
+        loss = upstream * tcl_loss(x, [0, 0, 1], block_size=block_size, **given)
+    exact = reference.tcl_gradients(x.numpy(), [0, 0, 1], temperature=T, k1=k1).embeddings
+    found = tape.gradient(loss, x)
+    np.testing.assert_allclose(found, upstream * exact, rtol=1e-5, atol=1e-7 * upstream)

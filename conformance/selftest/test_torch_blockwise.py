@@ -340,9 +340,17 @@ def test_second_derivative_where_only_the_own_product_overflows() -> None:
 
 
 @pytest.mark.clause("GRD-10", "NUM-11")
-def test_gradient_at_a_huge_temperature_is_no_larger_than_it_has_to_be() -> None:
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("block_size", [0, 2])
+@pytest.mark.parametrize("k1", [1.0, 5000.0])
+@pytest.mark.parametrize(("T", "upstream"), [(1e30, 1e-9), (1e30, 1e10), (3e38, 1e-9)])
+def test_gradient_at_a_huge_temperature(
+    T: float, upstream: float, k1: float, block_size: int, learnable: bool
+) -> None:
     x = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], requires_grad=True)
-    loss = tcl_loss(x, [0, 0, 1], temperature=1e30)
-    (found,) = torch.autograd.grad(loss, x, torch.tensor(1e10))
-    exact = tcl_gradients(x.detach().numpy(), [0, 0, 1], temperature=1e30).embeddings
-    torch.testing.assert_close(found, torch.tensor(1e10 * exact, dtype=torch.float32))
+    temperature = torch.tensor(T) if learnable else T
+    loss = tcl_loss(x, [0, 0, 1], temperature=temperature, k1=k1, block_size=block_size)
+    (found,) = torch.autograd.grad(loss, x, torch.tensor(upstream))
+    exact = upstream * tcl_gradients(x.detach().numpy(), [0, 0, 1], temperature=T, k1=k1).embeddings
+    expected = torch.tensor(exact, dtype=torch.float32)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7 * upstream)
