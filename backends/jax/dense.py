@@ -7,7 +7,7 @@ that stopping its gradient leaves each derivative as it is.
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,15 @@ LARGEST_LOG_WEIGHT = 18.0
 
 LARGEST_TEMPERATURE = 1e8
 """Up to here rows divided by T, and gradients times T, keep their digits."""
+
+
+class _Sum(NamedTuple):
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
+
+    maximum: Array
+    total: Array
+    factor: Array | None = None
+    offset: Array | float = 0.0
 
 
 def anchor_losses(
@@ -109,12 +118,10 @@ def losses(
     s = jnp.where(itself, 0, s)
     t = _over_temperature(s, T)
 
-    groups = [_temperature_terms(t, itself, positives, k2)]
+    sums = _temperature_sums(t, itself, positives, k2, shift)
     if k1 is not None:
-        factor, offset = k1
-        groups.append((jnp.where(positives, offset - s, -math.inf), factor))
-    maximum = _row_maximum(groups) if shift else jnp.zeros_like(s[0])  # (N,)
-    total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
+        sums.append(_positive_sum(-s, positives, k1, shift))
+    maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
     shares = t / jnp.maximum(sizes, 1).astype(t.dtype)[:, None]
@@ -133,37 +140,61 @@ def _over_temperature(s: Array, T: Array) -> Array:
     return s / fixed.astype(s.dtype) * (fixed / T).astype(s.dtype)
 
 
-def _temperature_terms(
-    t: Array, itself: Array, positives: Array, k2: Weight
-) -> tuple[Array, Array | None]:
-    """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
+def _temperature_sums(
+    t: Array, itself: Array, positives: Array, k2: Weight, shift: bool
+) -> list[_Sum]:
+    """Return the sums of exp(t_ij) over all and, where k2 is an array, over P(i) and N(i) apart."""
     factor, offset = k2
-    exponents = jnp.where(itself, -math.inf, jnp.where(positives, t, t + offset))
-    return exponents, None if factor is None else jnp.where(positives, 1, factor)
-
-
-def _row_maximum(groups: list[tuple[Array, Array | None]]) -> Array:
-    """Return the logarithm of each row's largest term, 0 in a row without terms; no gradient."""
-    # Stopped first: the logarithm of a factor of 0 has a derivative of NaN, dropped or not.
-    fixed = [stop_gradient(group) for group in groups]
-    maxima = [
-        (exponents if factor is None else exponents + jnp.log(factor)).max(1)
-        for exponents, factor in fixed
+    t = jnp.where(itself, -math.inf, t)
+    if factor is None:
+        exponents = jnp.where(positives, t, t + offset)
+        maximum = _row_maximum(exponents, shift)
+        return [_Sum(maximum, jnp.exp(exponents - maximum[:, None]).sum(1))]
+    near = _row_maximum(jnp.where(positives, t, -math.inf))
+    far = _row_maximum(jnp.where(positives, -math.inf, t))
+    terms = jnp.exp(t - jnp.where(positives, near[:, None], far[:, None]))
+    return [
+        _Sum(near, jnp.where(positives, terms, 0).sum(1)),
+        _Sum(far, jnp.where(positives, 0, terms).sum(1), factor, offset),
     ]
-    maximum = jnp.stack(maxima).max(0)
+
+
+def _positive_sum(exponents: Array, positives: Array, k: Weight, shift: bool) -> _Sum:
+    """Return k times the sum over P(i) of exp(exponents_ij)."""
+    maximum = _row_maximum(jnp.where(positives, exponents, -math.inf), shift)
+    terms = jnp.exp(jnp.where(positives, exponents - maximum[:, None], 0))
+    return _Sum(maximum, jnp.where(positives, terms, 0).sum(1), *k)
+
+
+def _row_maximum(exponents: Array, shift: bool = True) -> Array:
+    """Return the largest of each row, 0 where there is none or unless `shift`; no gradient."""
+    if not shift:
+        return jnp.zeros_like(exponents[:, 0])
+    maximum = stop_gradient(exponents).max(1)
     return jnp.where(maximum == -math.inf, 0, maximum)
 
 
-def _row_sum(exponents: Array, factor: Array | None) -> Array:
-    """Return sum_j factor exp(exponents_ij).
+def _added(sums: list[_Sum]) -> tuple[Array, Array]:
+    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
-    Where factor = 0 its term is not in the maximum and exp may overflow. Two square roots make
-    the term 0 still, and its derivative in the factor infinite only where it has to be (NUM-11).
+    Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
+    roots make it 0 still, and its derivative in the factor infinite only where it has to be
+    (NUM-11).
     """
-    if factor is None:
-        return jnp.exp(exponents).sum(1)
-    limit = math.log(np.finfo(exponents.dtype).max) - 1
-    halves = exponents / 2
-    # Not jnp.minimum, whose derivative is a product with 0, and NaN where the other is infinite.
-    root = jnp.exp(jnp.where(halves > limit, limit, halves))
-    return (factor * root * root).sum(1)
+    if len(sums) == 1:
+        return sums[0].maximum, sums[0].total
+    exponents = [part.maximum + part.offset for part in sums]
+    # Stopped first: the logarithm of 0 has a derivative of NaN, dropped or not.
+    fixed = [stop_gradient((part.total, part.factor)) for part in sums]
+    logs = [
+        exponent + jnp.log(total if factor is None else factor * total)
+        for exponent, (total, factor) in zip(exponents, fixed, strict=True)
+    ]
+    maximum = _row_maximum(jnp.stack(logs, 1))
+    limit = math.log(np.finfo(maximum.dtype).max) - 1
+    rest = jnp.zeros_like(maximum)
+    for exponent, part in zip(exponents, sums, strict=True):
+        root = jnp.exp(jnp.minimum((exponent - maximum) / 2, limit))
+        weight = root if part.factor is None else part.factor * root
+        rest = rest + weight * (root * part.total)
+    return maximum, rest

@@ -6,6 +6,7 @@ that stopping its gradient leaves each derivative as it is.
 """
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow import Tensor
@@ -21,6 +22,15 @@ LARGEST_LOG_WEIGHT = 18.0
 
 LARGEST_TEMPERATURE = 1e8
 """Up to here rows divided by T, and gradients times T, keep their digits."""
+
+
+class _Sum(NamedTuple):
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
+
+    maximum: Tensor
+    total: Tensor
+    factor: Tensor | None = None
+    offset: Tensor | float = 0.0
 
 
 def anchor_losses(
@@ -53,12 +63,10 @@ def anchor_losses(
     # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
     t = tf.where(itself, nothing, _over_temperature(s, itself, T))
 
-    groups = [_temperature_terms(t, positives, k2)]
+    sums = _temperature_sums(t, positives, k2)
     if isinstance(k1, Tensor) or k1 != 0:
-        factor, offset = _weight(k1, z.dtype)
-        groups.append((tf.where(positives, offset - s, nothing), factor))
-    maximum = _row_maximum(groups)  # (N,)
-    total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
+        sums.append(_positive_sum(-s, positives, k1))
+    maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
     mean = tf.reduce_sum(tf.where(positives, t / sizes[:, None], zero), 1)
@@ -108,20 +116,30 @@ def _plain_sums(
     return tf.reduce_sum(terms, 1) + low, tf.reduce_sum(tf.where(positives, t, zero), 1)
 
 
-def _temperature_terms(
-    t: Tensor, positives: Tensor, k2: Tensor | float
-) -> tuple[Tensor, Tensor | None]:
-    """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
-    nothing = tf.constant(-math.inf, t.dtype)
+def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[_Sum]:
+    """Return the sums of exp(t_ij) over all and, where k2 is a tensor, over P(i) and N(i) apart."""
+    zero, nothing = tf.constant(0, t.dtype), tf.constant(-math.inf, t.dtype)
     if not isinstance(k2, Tensor):
-        if k2 == 0:
-            return tf.where(positives, t, nothing), None
-        if k2 == 1:
-            return t, None
-    factor, offset = _weight(k2, t.dtype)
-    exponents = tf.where(positives, t, t + offset)
-    one = tf.constant(1, t.dtype)
-    return exponents, None if factor is None else tf.where(positives, one, factor)
+        log_k2 = math.log(k2) if k2 > 0 else -math.inf
+        exponents = t if k2 == 1 else tf.where(positives, t, t + log_k2)
+        maximum = _row_maximum(exponents)
+        return [_Sum(maximum, tf.reduce_sum(tf.exp(exponents - maximum[:, None]), 1))]
+    near = _row_maximum(tf.where(positives, t, nothing))
+    far = _row_maximum(tf.where(positives, nothing, t))
+    terms = tf.exp(t - tf.where(positives, near[:, None], far[:, None]))
+    return [
+        _Sum(near, tf.reduce_sum(tf.where(positives, terms, zero), 1)),
+        _Sum(far, tf.reduce_sum(tf.where(positives, zero, terms), 1), *_weight(k2, t.dtype)),
+    ]
+
+
+def _positive_sum(exponents: Tensor, positives: Tensor, k: Tensor | float) -> _Sum:
+    """Return k times the sum over P(i) of exp(exponents_ij)."""
+    zero, nothing = (tf.constant(value, exponents.dtype) for value in (0, -math.inf))
+    maximum = _row_maximum(tf.where(positives, exponents, nothing))
+    terms = tf.exp(tf.where(positives, exponents - maximum[:, None], zero))
+    total = tf.reduce_sum(tf.where(positives, terms, zero), 1)
+    return _Sum(maximum, total, *_weight(k, exponents.dtype))
 
 
 def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor | float]:
@@ -136,27 +154,34 @@ def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor |
     return tf.cast(k / fixed, dtype), tf.cast(tf.math.log(fixed), dtype)
 
 
-def _row_maximum(groups: list[tuple[Tensor, Tensor | None]]) -> Tensor:
-    """Return the logarithm of each row's largest term, 0 in a row without terms; no gradient."""
-    maxima = [
-        tf.reduce_max(
-            tf.stop_gradient(exponents if factor is None else exponents + tf.math.log(factor)), 1
-        )
-        for exponents, factor in groups
-    ]
-    maximum = tf.reduce_max(tf.stack(maxima), 0)
+def _row_maximum(exponents: Tensor) -> Tensor:
+    """Return the largest of each row, 0 where there is none; no gradient."""
+    maximum = tf.reduce_max(tf.stop_gradient(exponents), 1)
     return tf.where(tf.equal(maximum, -math.inf), tf.zeros_like(maximum), maximum)
 
 
-def _row_sum(exponents: Tensor, factor: Tensor | None) -> Tensor:
-    """Return sum_j factor exp(exponents_ij).
+def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
+    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
-    Where factor = 0 its term is not in the maximum and exp may overflow. Two square roots make
-    the term 0 still, and its derivative in the factor infinite only where it has to be (NUM-11).
+    Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
+    roots make it 0 still, and its derivative in the factor infinite only where it has to be
+    (NUM-11).
     """
-    if factor is None:
-        return tf.reduce_sum(tf.exp(exponents), 1)
-    limit = math.log(exponents.dtype.max) - 1
-    # Finite below too: forward mode also multiplies by the derivative in the 2, which is then 0.
-    root = tf.exp(tf.clip_by_value(exponents, exponents.dtype.min, 2 * limit) / 2)
-    return tf.reduce_sum(factor * root * root, 1)
+    if len(sums) == 1:
+        return sums[0].maximum, sums[0].total
+    exponents = [part.maximum + part.offset for part in sums]
+    weighed = [part.total if part.factor is None else part.factor * part.total for part in sums]
+    logs = [
+        exponent + tf.math.log(tf.stop_gradient(weight))
+        for exponent, weight in zip(exponents, weighed, strict=True)
+    ]
+    maximum = _row_maximum(tf.stack(logs, 1))
+    limit = math.log(maximum.dtype.max) - 1
+    rest = tf.zeros_like(maximum)
+    for exponent, part in zip(exponents, sums, strict=True):
+        # Finite below: forward mode multiplies by the derivative in the 2, too, which is 0.
+        lowest = maximum.dtype.min
+        root = tf.exp(tf.clip_by_value(exponent - maximum, lowest, 2 * limit) / 2)
+        weight = root if part.factor is None else part.factor * root
+        rest += weight * (root * part.total)
+    return maximum, rest

@@ -6,6 +6,7 @@ that detaching it leaves each derivative as it is.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +22,15 @@ LARGEST_LOG_WEIGHT = 18.0
 
 LARGEST_TEMPERATURE = 1e8
 """Up to here rows divided by T, and gradients times T, keep their digits."""
+
+
+class _Sum(NamedTuple):
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
+
+    maximum: Tensor
+    total: Tensor
+    factor: Tensor | None = None
+    offset: Tensor | float = 0.0
 
 
 def anchor_losses(
@@ -53,12 +63,10 @@ def anchor_losses(
         s = _with_itself(s, 0)
     t = _with_itself(_over_temperature(s, T), -math.inf)
 
-    groups = [_temperature_terms(t, positives, k2)]
+    sums = _temperature_sums(t, positives, k2)
     if isinstance(k1, Tensor) or k1 != 0:
-        factor, offset = _weight(k1, z.dtype)
-        groups.append((torch.where(positives, offset - s, -math.inf), factor))
-    maximum = _row_maximum(groups)  # (N,)
-    total = sum(_row_sum(exponents - maximum[:, None], factor) for exponents, factor in groups)
+        sums.append(_positive_sum(-s, positives, k1))
+    maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
     mean = torch.where(positives, t / sizes[:, None], 0).sum(1)
@@ -124,18 +132,27 @@ def _plain_sums(
     return terms.sum(1) + low, torch.where(positives, t, 0).sum(1)
 
 
-def _temperature_terms(
-    t: Tensor, positives: Tensor, k2: Tensor | float
-) -> tuple[Tensor, Tensor | None]:
-    """Return exponents (N, N) and factors of the terms exp(s/T) and k2 exp(s/T)."""
+def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[_Sum]:
+    """Return the sums of exp(t_ij) over all and, where k2 is a tensor, over P(i) and N(i) apart."""
     if not isinstance(k2, Tensor):
-        if k2 == 0:
-            return torch.where(positives, t, -math.inf), None
-        if k2 == 1:
-            return t, None
-    factor, offset = _weight(k2, t.dtype)
-    exponents = torch.where(positives, t, t + offset)
-    return exponents, None if factor is None else torch.where(positives, 1, factor)
+        log_k2 = math.log(k2) if k2 > 0 else -math.inf
+        exponents = t if k2 == 1 else torch.where(positives, t, t + log_k2)
+        maximum = _row_maximum(exponents)
+        return [_Sum(maximum, (exponents - maximum[:, None]).exp().sum(1))]
+    near = _row_maximum(torch.where(positives, t.detach(), -math.inf))
+    far = _row_maximum(torch.where(positives, -math.inf, t.detach()))
+    terms = (t - torch.where(positives, near[:, None], far[:, None])).exp()
+    return [
+        _Sum(near, torch.where(positives, terms, 0).sum(1)),
+        _Sum(far, torch.where(positives, 0, terms).sum(1), *_weight(k2, t.dtype)),
+    ]
+
+
+def _positive_sum(exponents: Tensor, positives: Tensor, k: Tensor | float) -> _Sum:
+    """Return k times the sum over P(i) of exp(exponents_ij)."""
+    maximum = _row_maximum(torch.where(positives, exponents.detach(), -math.inf))
+    terms = torch.where(positives, exponents - maximum[:, None], 0).exp()
+    return _Sum(maximum, torch.where(positives, terms, 0).sum(1), *_weight(k, exponents.dtype))
 
 
 def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | float]:
@@ -150,24 +167,31 @@ def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tenso
     return (k / fixed).to(dtype), fixed.log().to(dtype)
 
 
-def _row_maximum(groups: list[tuple[Tensor, Tensor | None]]) -> Tensor:
-    """Return the logarithm of each row's largest term, 0 in a row without terms; no gradient."""
-    maxima = [
-        (exponents if factor is None else exponents + factor.log()).detach().amax(1)
-        for exponents, factor in groups
-    ]
-    maximum = torch.stack(maxima).amax(0)
+def _row_maximum(exponents: Tensor) -> Tensor:
+    """Return the largest of each row, 0 where there is none; no gradient."""
+    maximum = exponents.detach().amax(1)
     return maximum.masked_fill(maximum == -math.inf, 0)
 
 
-def _row_sum(exponents: Tensor, factor: Tensor | None) -> Tensor:
-    """Return sum_j factor exp(exponents_ij).
+def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
+    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
-    Where factor = 0 its term is not in the maximum and exp may overflow. Two square roots make
-    the term 0 still, and its derivative in the factor infinite only where it has to be (NUM-11).
+    Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
+    roots make it 0 still, and its derivative in the factor infinite only where it has to be
+    (NUM-11).
     """
-    if factor is None:
-        return exponents.exp().sum(1)
-    limit = math.log(torch.finfo(exponents.dtype).max) - 1
-    root = (exponents / 2).clamp(max=limit).exp()
-    return (factor * root * root).sum(1)
+    if len(sums) == 1:
+        return sums[0].maximum, sums[0].total
+    exponents = [part.maximum + part.offset for part in sums]
+    logs = [
+        exponent + (part.total if part.factor is None else part.factor * part.total).detach().log()
+        for exponent, part in zip(exponents, sums, strict=True)
+    ]
+    maximum = _row_maximum(torch.stack(logs, 1))
+    limit = math.log(torch.finfo(maximum.dtype).max) - 1
+    rest = torch.zeros_like(maximum)
+    for exponent, part in zip(exponents, sums, strict=True):
+        root = ((exponent - maximum) / 2).clamp(max=limit).exp()
+        weight = root if part.factor is None else part.factor * root
+        rest = rest + weight * (root * part.total)
+    return maximum, rest
