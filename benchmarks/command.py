@@ -22,9 +22,6 @@ from tuned_contrastive.benchmarks.speed import told_breakdown
 Document = dict[str, Any]
 INTERRUPTED = 130
 MEMORY_SIZES = (4096, 16384, 65536)
-LARGEST_TIMED = {"tensorflow": 16384, "jax": 16384}
-"""Up to which N a framework is timed by itself: that larger ones run, the memory run shows."""
-
 NOT_IN_MEMORY = (frameworks.OURS_XLA, frameworks.OURS_DENSE, frameworks.LEAN_XLA)
 """Compiled at their first call, whose memory is not the step's; and the same formula again."""
 
@@ -39,14 +36,8 @@ def speed(options: argparse.Namespace) -> int:
             chosen += every_case.learnable(loss, sizes)
             chosen += every_case.variants(loss, sizes)[-2 if options.quick else 0 :]
     found = _document("speed", options)
-    _in_order({name: _timed(name, chosen, options) for name in options.frameworks}, found, options)
+    _in_order(dict.fromkeys(options.frameworks, chosen), found, options)
     return _conclude(found, options)
-
-
-def _timed(name: str, chosen: list[Case], options: argparse.Namespace) -> list[Case]:
-    """Return the cases that one framework is timed on."""
-    largest = None if options.sizes else LARGEST_TIMED.get(name)
-    return [case for case in chosen if largest is None or largest >= case.N]
 
 
 def memory(options: argparse.Namespace) -> int:

@@ -43,11 +43,18 @@ def run(options: argparse.Namespace) -> int:
 
 def load(folder: Path = RESULTS) -> dict[str, Document]:
     """Return the results of a folder by kind."""
-    return {
-        kind: json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
-        for kind in (*KINDS, "profile", "gpu")
-        if (folder / f"{kind}.json").is_file()
-    }
+    files = {kind: folder / f"{kind}.json" for kind in (*KINDS, "profile", "gpu")}
+    return {kind: _read(file) for kind, file in files.items() if file.is_file()}
+
+
+def _read(file: Path) -> Document:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # of UTF-8 or of JSON
+        raise UsageError(f"{file} must be JSON of a whole run, got {error}") from error
+    if not isinstance(found, dict) or "environment" not in found:
+        raise UsageError(f"{file} must be what --json of this command wrote, got another document")
+    return found
 
 
 def page(found: dict[str, Document]) -> str:

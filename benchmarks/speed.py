@@ -22,7 +22,7 @@ from tuned_contrastive.benchmarks.truth import truth
 SHORTEST = 0.02
 """Seconds that one sample lasts at least: shorter calls are repeated, in caches that are theirs."""
 
-LARGEST = {frameworks.OURS_DENSE: 4096, frameworks.OURS_XLA: 16384}
+LARGEST = {frameworks.OURS_DENSE: 4096}
 """Up to which N our further forms take part: they tell no more above it, and take minutes."""
 
 LONG = 16.0

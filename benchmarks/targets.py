@@ -56,7 +56,7 @@ class Verdict:
         if self.mark != "missed":
             return f"{self.value:.3g} {self.mark}"
         limit = "" if self.limit is None else f", the floor {self.limit:.3g}"
-        return f"{self.value:.3g} **missed**{limit}"
+        return f"{self.value:.4g} **missed**{limit}"  # a digit more: by how little
 
 
 LOSS_NAMES = {"supcon": "SupCon", "tcl": "TCL"}

@@ -120,7 +120,10 @@ def _repeated(part: Tensor, n: Tensor) -> tf.TensorArray:
     """Return a list of n times the same: to unstack n copies would keep all of them to the end."""
     array = tf.TensorArray(part.dtype, n, clear_after_read=False, element_shape=part.shape)
     _, filled = tf.while_loop(
-        lambda k, _: k < n, lambda k, array: (k + 1, array.write(k, part)), (0, array)
+        lambda k, _: k < n,
+        lambda k, array: (k + 1, array.write(k, part)),
+        (0, array),
+        parallel_iterations=1,
     )
     return filled
 

@@ -27,6 +27,7 @@ from tuned_contrastive.benchmarks import targets as goals
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
+from tuned_contrastive.benchmarks.processes import UsageError
 from tuned_contrastive.benchmarks.truth import truth
 from tuned_contrastive.conformance import files
 from tuned_contrastive.conformance.selftest import sample_reports
@@ -350,6 +351,15 @@ def test_gpu_cases_begin_small_and_end_large() -> None:
     sizes = [case.N for case in gpu.cases()]
     assert sizes == sorted(sizes)
     assert (sizes[0], sizes[-1], len(sizes)) == (1024, 262144, 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [('{"measurements": [', "JSON of a whole run"), ("[1]", "another document")]
+)
+def test_damaged_results_are_told_by_their_file(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "speed.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=f"speed.json must be .*{told}"):
+        report.load(tmp_path)
 
 
 def test_gpu_counts_the_clauses_of_a_report(tmp_path: Path) -> None:
