@@ -5,8 +5,8 @@ from collections.abc import Collection
 import numpy as np
 
 from tuned_contrastive.benchmarks.accuracy.data import load
-from tuned_contrastive.benchmarks.accuracy.findings import Findings, accuracies
-from tuned_contrastive.benchmarks.accuracy.names import UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.findings import Findings
+from tuned_contrastive.benchmarks.accuracy.tables import points
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES, defaults, trials
 
 
@@ -52,26 +52,11 @@ def unequal_points(findings: Findings) -> str:
     means = {k1: float(np.mean(each)) for k1, each in
              zip(values, findings.swept("tcl", "k1"), strict=True)}  # fmt: skip
     best, default = max(means, key=lambda k1: means[k1]), defaults("tcl")["k1"]
-    points = 100 * (means[best] - means[default])
+    lead = findings.compare_swept("k1", best, default)
     return (
-        f"Spreads are taken around unequal points: with its default, k1 = {default:g}, TCL is "
-        f"{points:.1f} points below its mean at k1 = {best:g}."
-    )
-
-
-def below_untrained(findings: Findings) -> str:
-    """Return how many trained losses have a mean below the untrained encoder's by neighbours."""
-    setting, below, count = "self-supervised", 0, 0
-    for dataset in findings.datasets(setting):
-        means = {
-            loss: np.mean(accuracies(findings.finals(setting, dataset, loss), "test", "neighbours"))
-            for loss in findings.losses(setting)
-        }
-        untrained = means.pop(UNTRAINED)
-        below += sum(bool(mean < untrained) for mean in means.values())
-        count += len(means)
-    which = "all" if below == count else f"{below} of"
-    return (
-        f"By nearest neighbours {which} {count} trained losses have a mean below the untrained "
-        "encoder's."
+        "Some of a best less a worst is chance, the more the noisier a loss is, and no interval "
+        "here tells how much. Spreads are taken around unequal points: at "
+        f"k1 = {best:g}, the best of {len(means)} on these rows, TCL is {points(lead)} points "
+        "above its default, "
+        f"k1 = {default:g}."
     )

@@ -94,26 +94,6 @@ def load(name: str, seed: int, folder: Path | None = None) -> Split:
     return Split(train, validation, test, classes, mirrored)
 
 
-def judged_over_trained(name: str, part: str, rows: dict[str, int]) -> float:
-    """Return rows that judge over rows drawn to train, before any are left out of these.
-
-    Data sets in files have the same test rows for every seed, where the ratio is no more than a
-    stand-in: it supposes that they are drawn anew. An interval then says nothing of other test
-    rows.
-
-    Parameters
-    ----------
-    name : str
-        One of `DATASETS`.
-    part : {"validation", "test"}
-    rows : dict of str to int
-        Sizes of the parts, which say it for the data sets in files.
-    """
-    if name in files.SOURCES:
-        return rows[part] / rows["train"]
-    return {"validation": VALIDATION, "test": TEST}[part] / (1 - VALIDATION - TEST)
-
-
 @cache
 def _source(name: str, folder: Path | None) -> tuple[Part, Part | None, bool]:
     """Return all rows, or those that train and those that test, and whether they are mirrored."""

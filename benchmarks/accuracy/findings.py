@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuned_contrastive.benchmarks.accuracy.data import judged_over_trained
-from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES
-from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, Plan, batch_count
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, TUNED_AS, Plan, batch_count
 from tuned_contrastive.benchmarks.accuracy.statistics import (
     Interval,
     mean_interval,
@@ -30,13 +29,6 @@ class Comparison:
     higher: int
     """Seeds where the first is higher."""
     lower: int
-    as_published: Interval
-    """With the ratio of Nadeau and Bengio: the training rows that are left are counted."""
-
-    @property
-    def needs_drawn_rows(self) -> bool:
-        """Whether the difference is claimed only because the rows drawn to train are counted."""
-        return self.difference.excludes_zero and not self.as_published.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -116,6 +108,25 @@ class Findings:
         ]  # fmt: skip
         return _comparison(first, second, dataset, pairs, "validation", "linear")
 
+    def compare_swept(self, name: str, first: float, second: float) -> Interval:
+        """Return TCL's difference between two values of a sweep, paired by seed."""
+        by_value = dict(zip(self.plan.scale.sweeps[name], self.swept("tcl", name), strict=True))
+        run = self.plan.swept("tcl", name, first, 0)
+        ratio = judged_over_trained(self.by_key[run.key], "validation")
+        return paired_interval(by_value[first], by_value[second], ratio)
+
+    def ties(self) -> dict[str, tuple[int, int]]:
+        """Return by data set how many choices of tuning had equals, of how many."""
+        counts: dict[str, tuple[int, int]] = {}
+        for setting, dataset, loss, seed in self.plan.compared():
+            if loss == UNTRAINED or loss in TUNED_AS:
+                continue
+            runs = self.plan.tuning_runs(setting, dataset, loss, seed)
+            found = accuracies([self.by_key[run.key] for run in runs], "validation", "linear")
+            tied, of = counts.get(dataset, (0, 0))
+            counts[dataset] = tied + (found.count(max(found)) > 1), of + 1
+        return counts
+
     def compare_frameworks(self, loss: str, first: str, second: str) -> Comparison:
         """Return the difference of two frameworks on the test rows, paired by seed."""
         pairs = [self.frameworks(name, loss) for name in (first, second)]
@@ -187,9 +198,15 @@ def spread_difference(findings: Findings, name: str) -> tuple[Interval, Interval
         by_seed = zip(*findings.swept(loss, name), strict=True)
         spreads[loss] = [max(values) - min(values) for values in by_seed]
     tcl, supcon = spreads["tcl"], spreads["supcon"]
-    ratio = judged_over_trained("digits", "validation", {})
+    run = findings.plan.sweep_runs()[0]
+    ratio = judged_over_trained(findings.by_key[run.key], "validation")
     difference = paired_interval(tcl, supcon, ratio)
     return mean_interval(tcl), mean_interval(supcon), difference
+
+
+def judged_over_trained(record: Record, part: str) -> float:
+    """Return the rows that judge over the rows that trained."""
+    return float(record["rows"][part] / record["rows"]["train"])
 
 
 def own_classifier(records: Sequence[Record]) -> Interval | None:
@@ -203,12 +220,10 @@ def _comparison(
     first: str, second: str, dataset: str, pairs: Sequence[Sequence[Record]], part: str, kind: str
 ) -> Comparison:
     a, b = (accuracies(records, part, kind) for records in pairs)
-    rows = pairs[0][0]["rows"]
-    ratios = judged_over_trained(dataset, part, rows), rows[part] / rows["train"]
-    difference, as_published = (paired_interval(a, b, ratio) for ratio in ratios)
+    difference = paired_interval(a, b, judged_over_trained(pairs[0][0], part))
     higher = sum(x > y for x, y in zip(a, b, strict=True))
     lower = sum(x < y for x, y in zip(a, b, strict=True))
-    return Comparison(first, second, dataset, part, difference, higher, lower, as_published)
+    return Comparison(first, second, dataset, part, difference, higher, lower)
 
 
 def _curve(

@@ -1,13 +1,10 @@
 """The words of ``RESULTS.md`` around its tables: what was run, and what it can support."""
 
-from collections.abc import Sequence
-
 from tuned_contrastive.benchmarks.accuracy import data, views
 from tuned_contrastive.benchmarks.accuracy.files import SOURCES
-from tuned_contrastive.benchmarks.accuracy.findings import Comparison, Findings
+from tuned_contrastive.benchmarks.accuracy.findings import Findings
 from tuned_contrastive.benchmarks.accuracy.names import TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import Plan
-from tuned_contrastive.benchmarks.accuracy.tables import verdict
 from tuned_contrastive.benchmarks.accuracy.tuning import MOST_SMOOTHING, RANGES, SCALED_DOWN
 
 OPENING = """# The paper's claims about accuracy, checked
@@ -22,7 +19,8 @@ NARROW = "over these draws of the same rows; too narrow for new rows"
 """What the interval of a single mean is worth, under every table and figure that shows one."""
 
 ALTERED = """Only the training rows of the digits with few labels, with imbalance and with noise are
-altered: their validation and test rows stay complete, balanced and clean.
+altered: their validation and test rows stay complete, balanced and clean. So tuning sees more
+labels than training does with few labels, and better ones than the probe with noise.
 """
 RESPONSES_SUPPORTED = (
     "Supported: k1 and k2 set the responses, which the specification proves (LAW-12 to LAW-15). "
@@ -35,21 +33,19 @@ def origin(findings: Findings) -> str:
     """Return where and how long it ran."""
     count = len(findings.records)
     hours = sum(record["seconds"] for record in findings.records) / 3600
-    lines = [f"{count} runs, {hours:.2f} hours of one core in all."]
+    lines = [f"{count} runs, {hours:.2f} hours in all, each run by itself, without start-up."]
     for where in findings.environments:
         versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
         lines.append(
-            f"From {where['date']}: {where['cpu']}, {where['processes']} processes of one thread, "
-            f"Python {where['python']}, {versions}."
+            f"From {where['date']}: {where['cpu']}, {where['processes']} processes of one thread "
+            f"(one for the runs in three frameworks), Python {where['python']}, {versions}."
         )
     return " ".join(lines) + "\n"
 
 
-def how(plan: Plan, diverged: int, found: Sequence[Comparison]) -> str:
+def how(findings: Findings) -> str:
     """Return the protocol, the same for every loss."""
-    scale = plan.scale
-    shares = (1 - data.TEST - data.VALIDATION, data.VALIDATION, data.TEST)
-    split = "{:.0%} training, {:.0%} validation, {:.0%} test".format(*shares)
+    plan, scale = findings.plan, findings.plan.scale
     noise = f"noise of {views.PIXEL_NOISE:g} of the range of a pixel"
     return f"""## How it was run
 
@@ -64,22 +60,22 @@ def how(plan: Plan, diverged: int, found: Sequence[Comparison]) -> str:
 - Images are moved by up to {views.SHIFT:g} of their side, rotated by up to 15 degrees, and get
   {noise}; in tables {views.MASKED:.0%} of the features are masked and the
   others get noise of {views.TABLE_NOISE:g} of the spread over the training rows.
-- {scale.epochs} epochs, or as many as make {scale.steps} steps. The same encoder, views, batches
-  and epochs for every loss; a third view costs half as much again in time.
-- Each of the {scale.seeds} seeds splits the rows anew ({split}),
+- {scale.epochs} epochs, or as many as make {scale.steps} steps. Every loss has the same encoder,
+  kind of views, size of batches and epochs, but for a third view: half as many again to go through
+  the encoder, so that of losses with three views and with two the budget is unequal. Batches and
+  views are drawn alike, not the same ones, where a loss has weights of its own.
+- Each of the {scale.seeds} seeds splits the rows anew ({_split(plan)}),
   and gives the encoder's weights at the start, the same for every loss.
-- Tuning: {scale.trials} runs for every loss, data set and seed. The first has the defaults, the
-  others are drawn once for all data sets and seeds: {_ranges()}.
+- Tuning: {scale.trials} runs for every loss{_but_ntxent(plan)}, data set and seed.
+  The first has the defaults, the others are drawn once for all data sets and seeds: {_ranges()}.
   Losses share the draws of a parameter that both have. The best by the probe on the validation rows
-  is run once more, and that run alone sees the test rows. The labels of the validation rows choose
-  in the self-supervised setting, too.
-- A training that diverges counts as an accuracy of 0: {diverged} of the runs did.
+  is run once more, and that run alone sees the test rows. Of equal ones the first is taken, the
+  defaults before all: {_ties(findings)}. The labels of the validation rows choose in the
+  self-supervised setting, too, and nothing is chosen by neighbours.
+- A training that diverges counts as an accuracy of 0: {findings.diverged()} of the runs did.
 - The interval of a mean is Student's over seeds: {NARROW}.
 - Seeds share rows, so a paired difference gets the variance of Nadeau and Bengio (2003),
-  (1/n + judging rows/training rows) times that of the differences. Where training rows are left out
-  (few, imbalanced) the rows *drawn* to train are counted, which departs from them, who count those
-  that train: draws overlap as fractions of all rows, whatever is left out afterwards. This was
-  decided after the first results were seen. {_needed(found)}
+  (1/n + judging rows/training rows) times that of the differences. Where few rows train it is wide.
 - At 95 %, one interval in twenty misses what it estimates: of as many comparisons as stand here,
   single ones may.
 """
@@ -95,16 +91,28 @@ def _ranges() -> str:
     return f"{', '.join(told)}, all evenly in the logarithm; {smoothing}"
 
 
-def _needed(found: Sequence[Comparison]) -> str:
-    """Return the verdicts that the published ratio would not give."""
-    needed = [
-        f"{verdict(each)} on {each.dataset}{' (defaults)' * (each.part == 'validation')}"
-        for each in found
-        if each.needs_drawn_rows
-    ]
-    if not needed:
-        return "No verdict of this page needs it."
-    return f"{len(needed)} verdicts need it, and fall with their ratio: {'; '.join(needed)}."
+def _split(plan: Plan) -> str:
+    """Return how rows are split; files have test rows of their own."""
+    shares = (1 - data.TEST - data.VALIDATION, data.VALIDATION, data.TEST)
+    told = "{:.0%} training, {:.0%} validation, {:.0%} test".format(*shares)
+    if any(name in SOURCES for name in plan.datasets):
+        told += (
+            f"; of files {data.VALIDATION:.0%} of their training rows validate, their test rows "
+            "are the same for every seed, and half of the images are mirrored: no interval says "
+            "anything of other test rows"
+        )
+    return told
+
+
+def _but_ntxent(plan: Plan) -> str:
+    """Return the exception from the runs of tuning."""
+    return f" but {TITLES['ntxent']}" if "ntxent" in plan.losses else ""
+
+
+def _ties(findings: Findings) -> str:
+    """Return how often tuning had equals to choose from."""
+    told = [f"{tied} of {of} choices on {name}" for name, (tied, of) in findings.ties().items()]
+    return f"{', '.join(told) or 'no choice'} had equals"
 
 
 def responses(at: str) -> str:
@@ -150,7 +158,7 @@ numbers there. Those files are read with
 """
 
 
-def frameworks(table: str, compared: str, seeds: int) -> str:
+def frameworks(table: str, compared: str, supported: str, seeds: int) -> str:
     """Return the section on the three frameworks."""
     return f"""
 ## In more than one framework
@@ -164,6 +172,8 @@ The frameworks differ in more than the loss. Each draws its first weights from t
 its users have (PyTorch: uniform, by the inputs of a layer; Keras: Glorot's uniform, biases 0; JAX:
 normal, by the inputs), from its own generator; JAX has no biases. Of 897 rows, PyTorch and Keras
 take the last one as a batch of its own in every epoch, without an anchor, JAX drops it.
+
+{supported}
 
 Differences, paired by seed.
 

@@ -107,7 +107,7 @@ class Plan:
         return [
             (setting, dataset, loss, seed)
             for setting, all_losses in every.items()
-            if setting in self.settings
+            if setting in self.settings and set(all_losses) & set(self.losses)
             for dataset in self.datasets
             if setting == "supervised" or _has_views(dataset)
             for loss in (UNTRAINED, *all_losses)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     across_settings,
     spread_difference,
 )
+from tuned_contrastive.benchmarks.accuracy.names import TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval
 from tuned_contrastive.benchmarks.response.command import RESULTS as RESPONSES
@@ -45,12 +47,12 @@ def document(findings: Findings, output: Path) -> str:
         page.OPENING,
         page.origin(findings),
         _summary(findings),
-        page.how(plan, findings.diverged(), _all_comparisons(findings)),
+        page.how(findings),
         tables.data_sets(findings),
         page.ALTERED,
         page.responses(responses),
     ]
-    if "supervised" in plan.settings:
+    if findings.datasets("supervised"):
         parts += [
             _many_positives(findings, f"{responses}/share.svg"),
             _with_labels(findings),
@@ -92,12 +94,6 @@ def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Com
         for rival in losses
         if ours in losses and rival != ours
     ]
-
-
-def _all_comparisons(findings: Findings) -> list[Comparison]:
-    labelled = [*supervised_comparisons(findings), *default_comparisons(findings)]
-    unlabelled = [c for kind in KINDS for c in self_supervised_comparisons(findings, kind)]
-    return [*across_settings(findings), *labelled, *unlabelled]
 
 
 def _many_positives(findings: Findings, figure: str) -> str:
@@ -152,19 +148,20 @@ def _without_labels(findings: Findings) -> str:
         (linear, neighbours),
         (first, second),
         tables.chosen(findings, "self-supervised"),
-        caveats.below_untrained(findings),
         summary.on_par(compared[0]) if compared[0] else "",
     )
 
 
 def _frameworks(findings: Findings) -> str:
     compared = [
-        findings.compare_frameworks(loss, *pair)
+        replace(findings.compare_frameworks(loss, *pair), dataset=TITLES[loss])
         for loss in tables.framework_losses(findings)
         for pair in combinations(FRAMEWORKS, 2)
     ]
     differences = tables.comparisons(compared, "loss")
-    return page.frameworks(tables.frameworks(findings), differences, findings.plan.scale.seeds)
+    supported = summary.overlap(tables.framework_intervals(findings))
+    seeds = findings.plan.scale.seeds
+    return page.frameworks(tables.frameworks(findings), differences, supported, seeds)
 
 
 def _summary(findings: Findings) -> str:

@@ -43,11 +43,6 @@ def paired_interval(
     the variance of the mean is (1/n + test rows/training rows) times that of the differences, not
     1/n times. Without it, differences are claimed too often.
 
-    Nadeau and Bengio count the rows that train. Where most rows are left out after the draw (few
-    labels, imbalance) the benchmark counts those that were drawn, which departs from them: draws
-    overlap as fractions of all rows, whatever is left out later. That was decided after the first
-    results were seen; the page names the verdicts that need it.
-
     Parameters
     ----------
     first, second : sequence of float

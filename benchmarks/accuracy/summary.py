@@ -29,8 +29,9 @@ def sides(found: Sequence[Comparison]) -> str:
 
 
 def rivals(found: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with other losses, without those with the untrained encoder."""
-    return [each for each in found if each.second != UNTRAINED]
+    """Return the comparisons with other losses, not with TCL itself or the untrained encoder."""
+    own = (UNTRAINED, "tcl-2-views", "tcl-3-views")
+    return [each for each in found if each.second not in own]
 
 
 def with_untrained(found: Sequence[Comparison]) -> list[Comparison]:
@@ -61,7 +62,8 @@ def with_defaults(found: Sequence[Comparison]) -> str:
         told = f"{TITLES[rival]} is above TCL on {_of(below, own)} data sets"
         said.append(told + f", below on {above}" * bool(above))
     told = "; ".join(said)
-    return f"With the library's defaults (k1 = {contract.K1:g}): {told}." if said else ""
+    where = "on the validation rows, which choose the probe's regularisation, too"
+    return f"With the library's defaults (k1 = {contract.K1:g}), {where}: {told}." if said else ""
 
 
 def more_positives(found: Sequence[Comparison]) -> str:
@@ -106,8 +108,14 @@ def on_par(found: Sequence[Comparison]) -> str:
     above, below = _claimed(others)
     return (
         f"By linear probe TCL is above another method in {_of(above, others)} comparisons and "
-        f"below in {_of(below, others)}. Not supported: that it is on par, or better."
+        f"below in {_of(below, others)}{_twice(others)}. Not supported: that it is on par, or "
+        "better."
     )
+
+
+def _twice(found: Sequence[Comparison]) -> str:
+    names = {each.second for each in found}
+    return ", the two implementations of SimCLR counted as two" * ({"simclr", "ntxent"} <= names)
 
 
 def told_moves(differences: Mapping[str, Interval], own: Mapping[str, Interval]) -> str:
@@ -118,8 +126,21 @@ def told_moves(differences: Mapping[str, Interval], own: Mapping[str, Interval])
     names = " and ".join(TITLES[loss] for loss in SWEPT)
     alone = ", ".join(f"{name} by {100 * each.mean:.1f} points" for name, each in own.items())
     return (
-        f"How far accuracy of {names} moves with a parameter: {told}. TCL's own move it: {alone}."
+        f"How far accuracy of {names} moves with a parameter, each around its default: {told}. "
+        f"TCL's own move it: {alone}, some of it by chance, as a best less a worst always is."
     )
+
+
+def overlap(found: Mapping[str, Sequence[Interval]]) -> str:
+    """Return whether the intervals of the frameworks overlap, loss by loss."""
+    apart = [
+        TITLES[loss]
+        for loss, intervals in found.items()
+        if max(each.low for each in intervals) > min(each.high for each in intervals)
+    ]
+    if apart:
+        return f"Not supported for {' and '.join(apart)}: that the frameworks are alike."
+    return "The intervals of the frameworks overlap for every loss, which does not show equality."
 
 
 def _claimed(found: Sequence[Comparison]) -> tuple[int, int]:

@@ -162,6 +162,14 @@ def framework_interval(findings: Findings, name: str, loss: str) -> Interval:
     return mean_interval(accuracies(findings.frameworks(name, loss), "test", "linear"))
 
 
+def framework_intervals(findings: Findings) -> dict[str, list[Interval]]:
+    """Return by loss the mean accuracy of every framework."""
+    return {
+        loss: [framework_interval(findings, name, loss) for name in FRAMEWORKS]
+        for loss in framework_losses(findings)
+    }
+
+
 def _tuned(parameters: Mapping[str, float]) -> str:
     names = {name: name.replace("_", " ") for name in (*RANGES, "smoothing")}
     names["temperature"] = "T"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tuned_contrastive.benchmarks.__main__ import main
-from tuned_contrastive.benchmarks.accuracy import command, report
+from tuned_contrastive.benchmarks.accuracy import command, report, tables
 from tuned_contrastive.benchmarks.accuracy.data import load
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
 from tuned_contrastive.benchmarks.accuracy.plan import FULL, QUICK, Plan
@@ -158,9 +158,14 @@ def test_committed_page_follows_from_its_records(committed: Findings) -> None:
 def test_committed_curves_follow_from_their_records(committed: Findings) -> None:
     content = json.loads((command.OUTPUT / report.CURVES).read_text(encoding="utf-8"))
     found = [curve.as_json() for curve in committed.curves()]
-    assert [curve["x"] for curve in found] == [curve["x"] for curve in content]
+    ends = ("mean", "low", "high")
+    told, words = (
+        [{key: value for key, value in curve.items() if key not in ends} for curve in curves]
+        for curves in (found, content)
+    )
+    assert told == words
     numbers, kept = (
-        [value for curve in curves for end in ("mean", "low", "high") for value in curve[end]]
+        [value for curve in curves for end in ends for value in curve[end]]
         for curves in (found, content)
     )
     assert numbers == pytest.approx(kept)
@@ -168,8 +173,31 @@ def test_committed_curves_follow_from_their_records(committed: Findings) -> None
 
 def test_committed_figures_stand_beside_the_page(committed: Findings) -> None:
     names = {curve.figure for curve in committed.curves()}
-    files_there = {path.name for path in (command.OUTPUT / "results").glob("*.svg")}
-    assert {f"{name}.svg" for name in names} <= files_there
+    files_there = {path.name for path in (command.OUTPUT / "results").iterdir()}
+    assert {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")} <= files_there
+
+
+def test_committed_accuracies_of_the_frameworks_overlap(committed: Findings) -> None:
+    for loss, intervals in tables.framework_intervals(committed).items():
+        assert len(intervals) == 3, loss
+        assert max(each.low for each in intervals) <= min(each.high for each in intervals), loss
+    page = (command.OUTPUT / "RESULTS.md").read_text(encoding="utf-8")
+    assert "\nThe intervals of the frameworks overlap for every loss" in page
+
+
+@pytest.mark.parametrize(
+    ("losses", "settings"),
+    [
+        (("supcon", "tcl"), {"supervised"}),
+        (("simclr", "tcl-3-views"), {"self-supervised"}),
+        (("tcl", "simclr"), {"supervised", "self-supervised"}),
+    ],
+)
+def test_a_setting_without_losses_of_its_own_is_not_run(
+    losses: tuple[str, ...], settings: set[str]
+) -> None:
+    plan = Plan(QUICK, ("digits",), losses=losses)
+    assert {run.setting for run in plan.first_runs() if run.role != "embeddings"} == settings
 
 
 def test_findings_refuse_a_plan_that_is_not_done(committed: Findings) -> None:

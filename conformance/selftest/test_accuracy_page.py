@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tuned_contrastive.benchmarks.accuracy import caveats, command
+from tuned_contrastive.benchmarks.accuracy import caveats, claims, command
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
 from tuned_contrastive.benchmarks.accuracy.plan import FULL, Plan, batch_count
 from tuned_contrastive.benchmarks.response.captions import CAPTIONS
@@ -113,3 +113,7 @@ def test_the_caption_tells_which_share_of_negatives_is_near() -> None:
     found = {"rows": {"about": "", **hardness(rows, [0, 0, 1])}}
     told = CAPTIONS["hardness"][1](found)
     assert "of all negative pairs 50.0 % have a similarity above 0.9." in told
+
+
+def test_every_method_that_is_told_of_is_one_that_runs() -> None:
+    assert set(claims.METHODS) < set(PLAN.losses)

@@ -90,7 +90,7 @@ def test_committed_page_follows_from_the_committed_arrays() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
-@pytest.mark.parametrize("name", curves.FIGURES)
+@pytest.mark.parametrize("name", captions.CAPTIONS)
 def test_every_figure_is_committed(name: str, suffix: str) -> None:
     assert (FOLDER / f"{name}.{suffix}").is_file()
 
