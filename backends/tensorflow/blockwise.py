@@ -240,17 +240,17 @@ def _backward(
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
     dz = tf.gather(g, order.places) / (T / scale) * unit
     slope = unit * tf.reduce_sum(slopes) * scale / -2
-    dks = (_weighted(w, unit, sums - log_d, anchors) for sums in (low, negatives))
+    dks = (_weighted(w, unit, sums - log_d) for sums in (low, negatives))
     return dz, slope, *dks
 
 
-def _weighted(w: Tensor, unit: Tensor, x: Tensor, anchors: Tensor) -> Tensor:
-    """Return unit sum_i w_i exp(x_i) over anchors, where exp(x_i) alone may vanish or overflow."""
-    x = tf.where(anchors, x, tf.constant(-math.inf, x.dtype))
-    limit = 2 * math.log(x.dtype.max) - 2
-    maximum = tf.clip_by_value(tf.reduce_max(x), -limit, limit)
+def _weighted(w: Tensor, unit: Tensor, x: Tensor) -> Tensor:
+    """Return unit sum_i w_i exp(x_i): infinite, with its sign, only where it has to be (NUM-11)."""
+    x = tf.where(tf.equal(w, 0), tf.constant(-math.inf, x.dtype), x)
+    maximum = tf.maximum(tf.reduce_max(x), x.dtype.min)
     root = tf.exp(maximum / 2)
-    return tf.reduce_sum(w * tf.exp(x - maximum)) * root * unit * root
+    total = tf.reduce_sum(w * tf.exp(x - maximum)) * unit
+    return tf.where(tf.equal(total, 0), tf.zeros_like(total), total * root * root)
 
 
 def _plain_or_not(

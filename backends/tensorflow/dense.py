@@ -183,5 +183,5 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
         lowest = maximum.dtype.min
         root = tf.exp(tf.clip_by_value(exponent - maximum, lowest, 2 * limit) / 2)
         weight = root if part.factor is None else part.factor * root
-        rest += weight * (root * part.total)
+        rest += weight * part.total * root
     return maximum, rest

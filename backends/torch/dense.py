@@ -193,5 +193,5 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
     for exponent, part in zip(exponents, sums, strict=True):
         root = ((exponent - maximum) / 2).clamp(max=limit).exp()
         weight = root if part.factor is None else part.factor * root
-        rest = rest + weight * (root * part.total)
+        rest = rest + weight * part.total * root
     return maximum, rest

@@ -237,6 +237,35 @@ def test_a_table_of_labels_without_a_known_rank_is_refused() -> None:
         tf.function(tcl_loss, input_signature=inputs)(ROWS[:10], np.ones((5, 2), int))
 
 
+@pytest.mark.parametrize("block_size", [0, 2])
+def test_gradients_in_weights_neither_overflow_nor_vanish(block_size: int) -> None:
+    x = np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 1e-3], [0.6, 0.8], [0.8, 0.6]], "float32")
+    y, upstream = np.array([0, 0, 1, 2, 2]), np.array([0.0, 0.0, 0.0, 1.0, 1.0])
+    given: dict[str, Any] = {"temperature": 0.005, "k1": 0.0, "reduction": "none"}
+    k2 = tf.constant(0.0)
+    with tf.GradientTape() as tape:
+        tape.watch(k2)
+        loss = tcl_loss(tf.constant(x), y, k2=k2, block_size=block_size, **given)
+    found = tape.gradient(loss, k2, tf.constant(upstream, tf.float32))
+    exact = reference.tcl_gradients(x.astype("float64"), y, k2=0.0, upstream=upstream, **given).k2
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize("block_size", [0, 2])
+@pytest.mark.parametrize("upstream", [[1.0, 0.0, 0.0, 0.0, 0.0], [1.0, -1.0, 3.0, 3.0, 3.0]])
+def test_many_near_negatives_whose_weight_is_0(upstream: list[float], block_size: int) -> None:
+    """Of anchor 0 the sum over N(i) is 3 e^200, which no root of it leaves in range."""
+    x, k2 = tf.constant([[1.0, 0.0], [0.0, 1.0], *[[1.0, 0.0]] * 3]), tf.constant(0.0)
+    given: dict[str, Any] = {"temperature": 0.005, "k1": 0.0, "reduction": "none"}
+    with tf.GradientTape() as tape:
+        tape.watch((x, k2))
+        loss = tcl_loss(x, [0, 0, 1, 2, 3], k2=k2, block_size=block_size, **given)
+    assert loss.numpy().tolist() == [0.0] * 5
+    dz, dk2 = tape.gradient(loss, (x, k2), tf.constant(upstream))
+    assert np.isfinite(dz).all()
+    assert dk2 == upstream[0] * np.inf
+
+
 @pytest.mark.clause("GRD-13", "GRD-15")
 def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
     random = np.random.default_rng(7)

@@ -154,17 +154,32 @@ def test_many_equal_rows_do_not_round_alike() -> None:
     assert relative(found.double(), math.log(count - 1)) < 1e-5
 
 
-def test_gradients_in_weights_neither_overflow_nor_vanish() -> None:
+@pytest.mark.parametrize("block_size", [0, 2])
+def test_gradients_in_weights_neither_overflow_nor_vanish(block_size: int) -> None:
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 1e-3], [0.6, 0.8], [0.8, 0.6]])
     y, k2 = torch.tensor([0, 0, 1, 2, 2]), torch.tensor(0.0, requires_grad=True)
     upstream = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0])
-    loss = tcl_loss(x, y, temperature=0.005, k1=0.0, k2=k2, reduction="none", block_size=2)
+    given: dict[str, Any] = {"temperature": 0.005, "k1": 0.0, "reduction": "none"}
+    loss = tcl_loss(x, y, k2=k2, block_size=block_size, **given)
     (found,) = torch.autograd.grad(loss, k2, upstream)
-    exact = tcl_gradients(
-        x.double().numpy(), y.numpy(), temperature=0.005, k1=0.0, k2=0.0,
-        reduction="none", upstream=upstream.numpy(),
-    )  # fmt: skip
-    assert relative(found.double(), exact.k2) < 1e-4
+    rows = x.double().numpy(), y.numpy()
+    exact = tcl_gradients(*rows, k2=0.0, upstream=upstream.numpy(), **given).k2
+    assert relative(found.double(), exact) < 1e-4
+
+
+@pytest.mark.parametrize("block_size", [0, 2])
+@pytest.mark.parametrize("upstream", [[1.0, 0.0, 0.0, 0.0, 0.0], [1.0, -1.0, 3.0, 3.0, 3.0]])
+def test_many_near_negatives_whose_weight_is_0(upstream: list[float], block_size: int) -> None:
+    """Of anchor 0 the sum over N(i) is 3 e^200, which no root of it leaves in range."""
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    x.requires_grad_()
+    k2 = torch.tensor(0.0, requires_grad=True)
+    given: dict[str, Any] = {"temperature": 0.005, "k1": 0.0, "reduction": "none"}
+    loss = tcl_loss(x, [0, 0, 1, 2, 3], k2=k2, block_size=block_size, **given)
+    assert loss.tolist() == [0.0] * 5
+    dz, dk2 = torch.autograd.grad(loss, (x, k2), torch.tensor(upstream))
+    assert dz.isfinite().all()
+    assert dk2 == upstream[0] * math.inf
 
 
 def test_backward_under_autocast_stays_in_full_precision() -> None:
