@@ -97,7 +97,7 @@ def draw(found: Document, *files: Path) -> None:
             axis.minorticks_off()
             axis.set_xlabel("rows N")
         for axis in axes[:, 0]:
-            axis.set_ylabel("time, ms" if found["what"] == "speed" else "memory growth, MiB")
+            axis.set_ylabel("memory growth, MiB" if found["what"] == "memory" else "time, ms")
         _legend(figure, axes)
         where = found["environment"]
         figure.suptitle(_machine(where), fontsize=8)

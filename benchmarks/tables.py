@@ -110,24 +110,28 @@ def summary(speed: Document) -> str:
 
 
 def _faster(measured: Document) -> str:
-    ours = targets.median_of(measured, names.OURS)
+    ours = targets.fastest(measured, names.OURS, names.OURS_XLA)
     if ours is None:
         return "–"
-    rivals = [
-        each["median"]
-        for each in measured["candidates"]
-        if each["status"] == "timed" and not each["name"].startswith("ours")
-    ]
+    rivals = _rivals(measured)
     faster = f"{min(rivals) / ours:.2g}x" if rivals else "no rival fits"
     return f"{duration(ours)}, {faster}"
+
+
+def _rivals(measured: Document) -> list[float]:
+    """Return the medians of what is not ours, a user's own loss among them."""
+    return [
+        each["median"]
+        for each in measured["candidates"]
+        if each["status"] == "timed" and each["name"] not in names.ALL_OURS
+    ]
 
 
 def _speed_table(framework: str, loss: str, variant: str, measured: Sequence[Document]) -> str:
     rows = []
     for each in measured:
         ours = targets.median_of(each, names.OURS)
-        timed = [c["median"] for c in each["candidates"]
-                 if c["status"] == "timed" and not c["name"].startswith("ours")]  # fmt: skip
+        timed = _rivals(each)
         rows.append(
             [str(each["N"]), "floor", duration(each["floor"]["seconds"]), *["", "", "", ""]]
         )

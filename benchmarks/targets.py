@@ -155,19 +155,20 @@ def base_of(found: Document | None, framework: str, loss: str, N: int) -> list[D
 def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None, str, float | None]:
     """Return what was found, what else to say, and what the floor would reach of a rival."""
     for measured in base_of(speed, target.framework, target.loss, N):
-        ours, floor = _fastest(measured, names.OURS, names.OURS_XLA), measured["floor"]["seconds"]
+        ours, floor = fastest(measured, names.OURS, names.OURS_XLA), measured["floor"]["seconds"]
         if ours is None:
             return None, "**missed**", None
         if target.measure == "floor":
             return ours / float(floor), "", None
-        rival = _fastest(measured, *target.rivals)
+        rival = fastest(measured, *target.rivals)
         if rival is None:
             return None, "runs; no rival fits", None
         return rival / ours, "", rival / float(floor)
     return None, "", None
 
 
-def _fastest(measured: Document, *candidates: str) -> float | None:
+def fastest(measured: Document, *candidates: str) -> float | None:
+    """Return the least median seconds of these; None where none was timed."""
     found = [median_of(measured, name) for name in candidates]
     return min((each for each in found if each is not None), default=None)
 

@@ -264,6 +264,7 @@ def _plain_or_not(
     (T, *log_weights), one = given, tf.constant(1, z.dtype)
     longest = one if form.bounded else tf.reduce_max(tf.reduce_sum(z * z, 1))
     fits = longest * tf.maximum(1 / T, one) <= LARGEST_EXPONENT[z.dtype]
+    fits &= T <= dense.LARGEST_TEMPERATURE
     for weight in log_weights:
         fits &= (tf.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | tf.equal(weight, -math.inf)
     return tf.cond(fits, plain, shifted)

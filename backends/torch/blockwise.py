@@ -67,11 +67,12 @@ def _is_traced() -> bool:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _is_transformed() -> bool:
-    """Return whether a transform of `torch.func` is being compiled.
+    """Return whether a transform of `torch.func`, or forward mode, is around what is traced.
 
-    It would take an operator's derivative in forward mode for 0, and knows no other of it.
+    They would take an operator's derivative in forward mode for 0, and know no other of it.
     """
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    is_forward = torch.autograd.forward_ad._current_level >= 0
+    return is_forward or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _scalars(
@@ -241,7 +242,8 @@ class _Losses(torch.autograd.Function):
 
     # Its parameters are none by name, which torch would look up in each call, in 0.1 ms.
     forward = staticmethod(lambda *arguments: _losses(*arguments))
-    vmap = staticmethod(_one_by_one(lambda *arguments: _Losses.apply(*arguments)))  # type: ignore[no-untyped-call]
+    # Of many samples no tiles are kept.
+    vmap = staticmethod(_one_by_one(lambda *arguments: _Losses.apply(*arguments[:-1], False)))  # type: ignore[no-untyped-call]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -306,5 +308,6 @@ _losses_operator.register_autograd(
     lambda ctx, upstream, *_: _pull(_gradients_operator, ctx, upstream),
     setup_context=_Losses.setup_context,
 )
+_gradients_operator.register_autograd(_Gradients.backward, setup_context=_Gradients.setup_context)
 _losses_operator.register_vmap(_one_by_one(_losses_operator))
 _gradients_operator.register_vmap(_one_by_one(_gradients_operator))

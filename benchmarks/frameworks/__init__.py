@@ -18,6 +18,8 @@ OURS_DENSE = "ours, block_size=0"
 OURS_BASE = "ours, base case"
 """Ours on the base case's input, in the run of a variant: whether there is a cliff."""
 
+ALL_OURS = frozenset({OURS, OURS_XLA, OURS_DENSE, OURS_BASE})
+
 LEAN = "lean dense"
 LEAN_XLA = "lean dense, XLA"
 LEAN_COMPILED = "lean dense, torch.compile"

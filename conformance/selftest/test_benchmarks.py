@@ -446,3 +446,14 @@ def test_library_and_in_place_names_are_products_too() -> None:
     assert profiling.share_of(shares, profiling.PRODUCTS) == 0.5
     assert profiling.share_of(shares, profiling.EXPONENTIALS) == 0.125
     assert profiling.others(shares, 3) == [("mul_", 0.375)]
+
+
+def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:
+    names = (frameworks.OURS, frameworks.OURS_XLA, frameworks.LEAN, "ours.py:mine")
+    candidates = [
+        {"name": name, "status": "timed", "median": median}
+        for name, median in zip(names, (4.0, 1.0, 3.0, 2.0), strict=True)
+    ]
+    case = Case("tcl", 256).as_json()
+    measured = {"framework": "tensorflow", **case, "candidates": candidates}
+    assert "| tensorflow TCL | 1 s, 2x |" in tables.summary({"measurements": [measured]})

@@ -248,6 +248,7 @@ def test_gradients_in_weights_neither_overflow_nor_vanish(block_size: int) -> No
         loss = tcl_loss(tf.constant(x), y, k2=k2, block_size=block_size, **given)
     found = tape.gradient(loss, k2, tf.constant(upstream, tf.float32))
     exact = reference.tcl_gradients(x.astype("float64"), y, k2=0.0, upstream=upstream, **given).k2
+    assert exact is not None
     np.testing.assert_allclose(found, exact, rtol=1e-4)
 
 

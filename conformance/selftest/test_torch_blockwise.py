@@ -1,6 +1,7 @@
 """The tiled form of the PyTorch backend: exact against the reference, small, and transformable."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss, tiles
 from tuned_contrastive.backends.torch.rows import Rows, Scalars, cut_rows, kept_shape, sort_rows
@@ -182,12 +185,14 @@ def test_many_near_negatives_whose_weight_is_0(upstream: list[float], block_size
     assert dk2 == upstream[0] * math.inf
 
 
-def test_backward_under_autocast_stays_in_full_precision() -> None:
-    y, T = labels(7), torch.tensor(0.2, requires_grad=True)
-    plain = torch.autograd.grad(tcl_loss(rows().float(), y, temperature=T), T)[0]
+def test_backward_under_autocast_stays_in_full_precision_by_tiles() -> None:
+    x, y = rows().float().requires_grad_(), labels(7)
+    T = torch.tensor(0.2, requires_grad=True)
+    loss = partial(tcl_loss, x, y, temperature=T)
+    plain = torch.autograd.grad(loss(), (x, T))
     with torch.autocast("cpu", torch.bfloat16):
-        loss = tcl_loss(rows().float(), y, temperature=T)
-        assert torch.equal(torch.autograd.grad(loss, T)[0], plain)
+        found = torch.autograd.grad(loss(), (x, T))
+    assert all(map(torch.equal, found, plain))
 
 
 def test_fake_tensors_of_many_rows() -> None:
@@ -242,6 +247,28 @@ def test_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
     found = torch.func.jvp(lambda x: supcon_loss(x, y), (x,), (along,))[1]
     gradient = torch.func.grad(lambda x: supcon_loss(x, y))(x)
     assert relative(found, (gradient * along).sum().numpy()) < 1e-10
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+def test_derivatives_under_a_mode_that_follows_operators(count: int) -> None:
+    x, y, along = rows(count, 2), labels(7, count), rows(count, 2).cos()
+
+    def product() -> Tensor:
+        leaf = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(supcon_loss(leaf, y), leaf, create_graph=True)
+        return torch.autograd.grad((slope * along).sum(), leaf)[0]
+
+    def tangent() -> Tensor:
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x, along)  # type: ignore[no-untyped-call]
+            found: Tensor = forward_ad.unpack_dual(supcon_loss(dual, y)).tangent  # type: ignore[no-untyped-call]
+            return found
+
+    for derivative in (product, tangent):
+        plain = derivative()
+        with FlopCounterMode(display=False):
+            assert relative(derivative(), plain.numpy()) < 1e-10
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
