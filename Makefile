@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # One framework a process; workers take whole files, which keep what they have computed.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile
 JAX := $(wildcard conformance/selftest/test_jax_*.py)
 TENSORFLOW := $(wildcard conformance/selftest/test_tensorflow_*.py conformance/selftest/test_keras_*.py)
 # JAX compiles a program for every shape: keep them from run to run.

@@ -33,6 +33,11 @@ class Judged:
         return self.status == 2 and bool(self.entry["as_declared"])
 
     @property
+    def broke_down(self) -> bool:
+        """Whether the process ended badly after it had written that all is as declared."""
+        return bool(self.entry["as_declared"]) and self.status not in (0, 1, 2, INTERRUPTED)
+
+    @property
     def well(self) -> bool:
         """Whether all is as declared, and as the ledger has it: of that the status alone tells."""
         return self.nothing_applied or (self.status == 0 and bool(self.entry["as_declared"]))

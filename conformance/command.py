@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ def judge_one(options: argparse.Namespace) -> int:
         result = _result(target, options, whole)
     except KeyboardInterrupt:  # while its framework was loaded
         result = not_begun(target)
-    entry = report.entry_of(result, reproducing(options))
+    judged_whole = target in OWN and whole and not result.partial
+    worse = _held_to_ledger(result, options.acknowledge) if judged_whole else []
+    told = replace(result, notes=(*result.notes, *worse))
+    entry = report.entry_of(told, reproducing(options))
     if result.partial and not result.ran and result.as_declared:
         _write(options, [entry])  # what does not apply, and why: a run of all reads it
         raise TargetError(_why_nothing_ran(result))
@@ -54,14 +58,13 @@ def judge_one(options: argparse.Namespace) -> int:
     _write(options, [entry])
     if result.interrupted:
         return INTERRUPTED
-    judged_whole = target in OWN and whole and not result.partial
-    worse = _hold_to_ledger(result, options.acknowledge) if judged_whole else False
     return 0 if result.as_declared and not worse else 1
 
 
 def judge_mutants() -> int:
     """Judge the suite by its mutants, and return the exit status."""
-    judged = gate.judge_mutants(Progress("mutants"))
+    with Progress("mutants") as progress:
+        judged = gate.judge_mutants(progress)
     say(gate.told(judged))
     killed = sum(each.killed for each in judged)
     say(f"{killed}/{len(judged)} mutants fail at the clause that they break")
@@ -101,8 +104,10 @@ def judge_all(options: argparse.Namespace) -> int:
     for target in known_targets():
         if missing_package(target):
             say(f"{target}: not judged, {missing_package(target)}")
-    for entry in entries:
-        say(report.summary(entry))
+    for each in judged:
+        say(report.summary(each.entry))
+        if each.broke_down:
+            say(f"{each.entry['target']}: its process ended with status {each.status}")
     _write(options, entries)
     if interrupted:
         say(TOLD_INTERRUPTED)
@@ -130,7 +135,7 @@ def reproducing(options: argparse.Namespace) -> str:
 def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
     """Return what the suite finds of the target."""
     named = target in known_targets()
-    with _implementation(options) as subject:
+    with _implementation(options) as subject, Progress(target) as progress:
         return run(
             subject,
             target=target,
@@ -141,7 +146,7 @@ def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
             performance=options.performance,
             declared=load_deviations(target) if named else (),
             not_applicable=committed_not_applicable(target) if named and whole else None,
-            progress=Progress(target),
+            progress=progress,
             stop_at_first=options.fail_fast,
             warnings_are_errors=target in OWN,
         )
@@ -224,6 +229,8 @@ def _judge_each(options: argparse.Namespace) -> tuple[list[Judged], bool]:
             judged.append(judge_apart(left[0], options))
             left = left[1:]
             interrupted = judged[-1].interrupted
+            if options.fail_fast and not judged[-1].well:
+                break
     except KeyboardInterrupt:  # while no process was waited for
         interrupted = True
     told = any(TOLD_INTERRUPTED in each.entry["notes"] for each in judged)
@@ -232,13 +239,11 @@ def _judge_each(options: argparse.Namespace) -> tuple[list[Judged], bool]:
     return judged, interrupted
 
 
-def _hold_to_ledger(result: Result, acknowledge: bool) -> bool:
-    """Return whether a share of the allowed error more than doubled; write it down if told to."""
+def _held_to_ledger(result: Result, acknowledge: bool) -> list[str]:
+    """Return which shares of the allowed error more than doubled; write them down if told to."""
     if acknowledge and result.as_declared:
         ledger.acknowledge(result.target, result.shares)
-        return False
+        return []
     if acknowledge:
         say(f"{result.target}: its shares are not recorded, since it is not as declared")
-    worse = ledger.exceeded(result.target, result.shares)
-    say("\n".join(worse))
-    return bool(worse)
+    return ledger.exceeded(result.target, result.shares)

@@ -44,8 +44,8 @@ Written by `python -m tuned_contrastive.conformance all --compared spec/implemen
 clause is about, or none of the suite's inputs that would show it is one that it takes: nothing is
 said about that clause. Anything else says in the words of that library's users why some test of
 the clause fails; a test may cite other clauses, too. A library that takes two views and no labels
-is judged where every class has two rows. Memory, time and several ranks are left out. What cannot
-be installed is a formula in
+is judged where every class has two rows. Memory, time and several ranks are left out. What is
+not installed is a formula in
 [section 12](spec.md#12-differences-from-published-code) and in
 [`rivals.toml`](../conformance/selftest/rivals.toml).
 """

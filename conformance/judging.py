@@ -186,6 +186,8 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     if call.excinfo is None:
         return ""
     error = call.excinfo.value
+    while isinstance(error, BaseExceptionGroup):  # Hypothesis' of what did not fail twice
+        error = error.exceptions[0]
     told = "".join(traceback.format_exception_only(error)).strip()
     if isinstance(error, AnswerError):  # whose sentence says it all, without the class
         told = told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")

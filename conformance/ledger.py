@@ -11,8 +11,6 @@ from tuned_contrastive.conformance.writing import write_text
 
 FILE = Path(__file__).with_name("ledger.json")
 GROWTH = 2.0
-LEAST = 0.02
-"""A share below it may double: another order of the same sums does that."""
 
 Shares = Mapping[str, Mapping[str, float]]
 """By dtype and quantity."""
@@ -33,7 +31,7 @@ def exceeded(target: str, shares: Shares) -> list[str]:
             known = recorded.get(dtype, {}).get(quantity)
             if known is None:
                 told.append(f"{dtype} {quantity} uses {share:.3g} and is not recorded")
-            elif share > GROWTH * max(known, LEAST):
+            elif share > GROWTH * known:
                 told.append(f"{dtype} {quantity} uses {share:.3g}, recorded is {known:.3g}")
     return [f"{target}: {line} (--acknowledge records it)" for line in told]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tuned_contrastive.conformance.parametrise import MODE_CLAUSES
 from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.conformance.writing import write_text
 from tuned_contrastive.spec.clauses import load_clauses
 
 HERE = Path(__file__).resolve().parent
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     told = changes(locked, found)
     sys.stdout.write("".join(f"{line}\n" for line in told))
     if options.update:
-        LOCK.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_text(LOCK, json.dumps(found, indent=1) + "\n")
         return 0
     return 0 if found == locked else 1
 

@@ -147,7 +147,10 @@ def run(
         stop_at=_undeclared(declared) if stop_at_first else None,
     )
     with _own_environment():
-        code = pytest.main(_arguments(warnings_are_errors), plugins=[judge])
+        try:
+            code = pytest.main(_arguments(warnings_are_errors), plugins=[judge])
+        except KeyboardInterrupt:  # a second one: what was judged stays
+            judge.interrupted, code = True, pytest.ExitCode.INTERRUPTED
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
     narrowed = (clauses, tests, of_vectors) != (None, None, None)

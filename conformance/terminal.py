@@ -41,13 +41,24 @@ class Progress:
     def __init__(self, target: str) -> None:
         self.target = target
         self.began = self.told = time.monotonic()
+        self._stands = False  # a line that is to be overwritten
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        """End a line that was to be overwritten: what follows begins a new one."""
+        if self._stands:
+            sys.stderr.write("\n")
+            self._stands = False
 
     def __call__(self, test: str, done: int, total: int) -> None:
         """Tell that one more test has ended."""
         now = time.monotonic()
         line = f"{self.target}: {done}/{total} tests, {now - self.began:.0f} s"
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}" + ("\n" if done == total else ""))
+            sys.stderr.write(f"\r{line}")
+            self._stands = True
         elif done == total or now - self.told > SECONDS_BETWEEN_LINES:
             sys.stderr.write(f"{line}\n")
             self.told = now

@@ -29,7 +29,10 @@ function mark(status) {
 }
 
 const word = (status) => statuses[status]?.[0] ?? "not run";
-const digits = (share) => (share === "Infinity" ? "∞" : String(+share.toPrecision(2)));
+const digits = (share) => {
+  if (share === "Infinity") return "∞";
+  return share < 1e4 ? String(+share.toPrecision(2)) : share.toExponential(1);
+};
 const family = (id) => id.slice(0, 3);
 const counted = (n, name) => `${n.toLocaleString("en")} ${name}${n === 1 ? "" : "s"}`;
 

@@ -1,6 +1,6 @@
 """Losses that others publish under these names, each as a formula written from its description.
 
-They stand for code that cannot be installed beside these tests; rivals.toml says where each of them
+They stand for code that is not installed beside these tests; rivals.toml says where each of them
 must differ from the specification. Rows are taken as given or normalised, as the original does.
 """
 

@@ -91,3 +91,29 @@ def test_all_of_what_has_no_test_is_refused_before_anything_runs(
     monkeypatch.setattr(command, "installed_targets", lambda: ("numpy",))
     assert main(["all", *arguments]) == 2
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(("status", "told"), [(-11, True), (1, False), (0, False)])
+def test_a_process_that_breaks_down_after_its_result_is_told(
+    status: int, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy",))
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **_: Process(words, status, AS_DECLARED))
+    main(["all", "--clause", "SUP-5"])
+    assert (f"its process ended with status {status}" in capsys.readouterr().out) == told
+
+
+@pytest.mark.parametrize(("given", "count"), [(["--fail-fast"], 1), ([], 2)])
+def test_fail_fast_leaves_the_targets_after_the_first_failure(
+    given: list[str], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Process] = []
+
+    def start(words: list[str], **_: Any) -> Process:
+        started.append(Process(words, 1, AS_DECLARED))
+        return started[-1]
+
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy", "torch"))
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert main(["all", "--clause", "SUP-5", *given]) == 1
+    assert len(started) == count

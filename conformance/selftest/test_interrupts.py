@@ -251,3 +251,19 @@ def test_all_interrupted_before_the_first_target(
     assert ended(["all", "--json", str(file)]) == 130
     (entry,) = results(file)
     assert (entry["target"], entry["partial"], entry["cases"]) == ("all", True, 0)
+
+
+def test_an_interrupt_while_pytest_ends_keeps_what_was_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged = pytest.main
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        judged(*given, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pytest, "main", interrupted)
+    result = run(OnlySupcon(), clauses={"SUP-5"})
+    assert result.interrupted
+    assert result.ran
+    assert result.status["SUP-5"] == "pass"

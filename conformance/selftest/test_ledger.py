@@ -1,5 +1,6 @@
 """The ledger: no own target uses more than twice the share that it has recorded."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_an_infinite_share_exceeds_the_ledger(
 ) -> None:
     assert judged(WRONG, monkeypatch) == 1
     assert "numpy: float64 loss uses inf, recorded is 0.1" in capsys.readouterr().out
+
+
+def test_what_exceeds_the_ledger_stands_in_the_reports(
+    book: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    judged(WRONG, monkeypatch, "--json", str(file))
+    (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert any("float64 loss uses inf, recorded is 0.1" in note for note in entry["notes"])
 
 
 def test_only_what_is_as_declared_is_recorded(

@@ -184,6 +184,14 @@ class Screen(io.StringIO):
         return True
 
 
+def test_what_follows_the_progress_begins_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    with terminal.Progress("it") as progress:
+        progress("test_a", 1, 3)
+        progress("test_b", 2, 3)
+    assert screen.getvalue() == "\rit: 1/3 tests, 0 s\rit: 2/3 tests, 0 s\n"
+
+
 @pytest.mark.parametrize(
     ("variables", "colours"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],

@@ -98,6 +98,23 @@ def test_a_line_that_is_no_answer_fails_its_case_and_starts_the_program_anew(
     assert faulty(tmp_path, fault, told) == 1
 
 
+def test_a_line_after_an_answer_is_told_before_the_next_case(tmp_path: Path) -> None:
+    fault = "print(json.dumps(answer) + '\\ndone', flush=True); continue"
+    subject = Program(written(tmp_path, fault), seconds=5)
+    assert float(subject.loss(CASE).loss) == 1
+    with pytest.raises(AnswerError, match='had written more than one line before: "done"'):
+        subject.loss(CASE)
+    assert float(subject.loss(CASE).loss) == 1  # a new process
+    subject.close()
+
+
+def test_a_crash_that_does_not_come_again_is_told_in_its_words(tmp_path: Path) -> None:
+    subject = Program(written(tmp_path, "sys.exit('cannot go on')"))
+    (ran,) = run(subject, clauses={"LAW-2"}).ran
+    assert 'ended with status 1: "cannot go on"' in ran.message
+    subject.close()
+
+
 @pytest.mark.parametrize(("fault", "told"), KEPT.items(), ids=KEPT)
 def test_a_wrong_answer_fails_its_case_and_keeps_the_program(
     tmp_path: Path, fault: str, told: str

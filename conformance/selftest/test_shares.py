@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tuned_contrastive.conformance import ledger
 from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.protocol import DTYPES
 from tuned_contrastive.conformance.run import run
@@ -48,6 +49,11 @@ def test_shares_of_the_reference_are_in_the_band() -> None:
 @pytest.mark.parametrize(("target", "dtype", "quantity"), BANDED)
 def test_share_is_between_a_fiftieth_and_a_half(target: str, dtype: str, quantity: str) -> None:
     assert 0.02 <= shares(target)[dtype][quantity] <= 0.5
+
+
+@pytest.mark.parametrize("target", ["numpy", *FRAMEWORKS])
+def test_no_share_exceeds_the_ledger(target: str) -> None:
+    assert ledger.exceeded(target, shares(target)) == []
 
 
 @pytest.mark.parametrize("dtype", HALVES)
