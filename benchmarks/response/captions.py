@@ -123,10 +123,10 @@ k2 < k2* = {number(found["crossover"])}, above for k2 > k2*."""
 def _hardness(found: Document) -> str:
     parts = "\n".join(f"- *{name}*: {_measured(each)}" for name, each in found.items())
     return f"""The responses of both losses measured on embeddings, by the similarity of the pair.
-Lines are the medians of the bins, bands reach from the 10th to the 90th percentile, bars count
-pairs. SupCon pushes a positive away where its part of the denominator is above 1/|P|. Negatives
-that are as near as positives make that part smaller: the share of positives that are pushed away is
-to be read beside the share of negatives that are near.
+Lines are the medians of the bins, which narrow towards similarity 1; bands reach from the 10th to
+the 90th percentile, bars count pairs. SupCon pushes a positive away where its part of the
+denominator is above 1/|P|. Negatives that are as near as positives make that part smaller: the
+share of positives that are pushed away is to be read beside the share of negatives that are near.
 
 {parts}"""
 

@@ -12,6 +12,8 @@ from tuned_contrastive.benchmarks.response.style import number, pairs_of, parame
 Document = Mapping[str, Any]
 RESPONSE = r"response $\partial\ell_i/\partial s_{%s}$"
 SIMILARITY = "similarity $s_{%s}$ (%s)"
+SHOWN_EDGES = (-1, 0, 0.5, 0.8, 0.95, 0.99, 0.998, 0.9995, 1)
+"""Of the bins of similarity: what the axis has room for."""
 
 
 def draw(name: str, found: Document, folder: Path) -> None:
@@ -112,7 +114,7 @@ def draw_hardness(measured: Mapping[str, Document], files: list[Path]) -> None:
                     column[2 * at + 1].set_ylabel("pairs")
             column[0].set_title(name)
             column[0].axhline(0, color=style.GREY, linewidth=0.8)
-            column[-1].set_xlabel("similarity")
+            column[-1].set_xlabel("similarity (bins narrow towards 1)")
         _legend(figure, axes[0][0], 2)
         setting = next(iter(measured.values()))["setting"]
         batches = f"{setting['batches']} batches of {setting['batch_size']} samples"
@@ -142,17 +144,22 @@ def _two_panels(axes: Any, found: Document, names: list[str], pair: tuple[str, s
 
 
 def _percentiles(axis: Any, measured: Document, kind: str) -> None:
-    centres = np.convolve(measured["edges"], [0.5, 0.5], "valid")
+    places = np.arange(len(measured["edges"]) - 1)
     for loss, name, look in (("supcon", "SupCon", style.SUPCON), ("tcl", "TCL", style.tcl(1))):
         table = np.array(measured[kind][loss]["percentiles"], dtype=float)
-        axis.fill_between(centres, table[0], table[2], color=look["color"], alpha=0.2, linewidth=0)
-        axis.plot(centres, table[1], label=name, **look)
+        # Side by side, so that none hides the other; a line shows a bin without neighbours.
+        at = places + (0.38 if loss == "supcon" else 0.62)
+        axis.fill_between(at, table[0], table[2], color=look["color"], alpha=0.2, linewidth=0)
+        axis.vlines(at, table[0], table[2], color=look["color"], linewidth=0.8)
+        axis.plot(at, table[1], label=name, **look)
 
 
 def _counts(axis: Any, measured: Document, kind: str) -> None:
-    edges = np.array(measured["edges"])
+    edges, count = measured["edges"], measured[kind]["count"]
     colour = style.POSITIVE if kind == "positive" else style.NEGATIVE
-    axis.bar(edges[:-1], measured[kind]["count"], np.diff(edges), align="edge", color=colour)
+    axis.bar(np.arange(len(count)), count, 1, align="edge", color=colour, edgecolor="white")
+    told = [place for place, edge in enumerate(edges) if edge in SHOWN_EDGES]
+    axis.set_xticks(told, [f"{edges[place]:g}" for place in told], fontsize=7)
 
 
 def _word(axis: Any, x: float, y: float, text: str) -> None:

@@ -1,5 +1,6 @@
 """Responses measured on given embeddings: how they are distributed, by the pair's similarity."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from tuned_contrastive.spec import contract
 Document = dict[str, Any]
 PERCENTILES = (10.0, 50.0, 90.0)
 LOSSES = ("supcon", "tcl")
+EDGES = (-1, -0.5, 0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995,
+         0.9998, 0.9999, 1)  # fmt: skip
+"""Of the bins: narrower towards 1, where trained encoders put most positives."""
 
 
 def hardness(
@@ -23,7 +27,7 @@ def hardness(
     k1: float = contract.K1,
     k2: float = contract.K2,
     batch_size: int | None = None,
-    bins: int = 20,
+    edges: Sequence[float] = EDGES,
 ) -> Document:
     """Measure dl_i/ds_ij of both losses for every pair of an anchor, binned by similarity.
 
@@ -34,13 +38,13 @@ def hardness(
     batch_size : int, optional
         Samples of a batch, taken in the order given; a last batch that is not full is left out.
         None makes one batch of all: responses depend on its size.
-    bins : int
-        Bins of equal width over the similarities -1 to 1.
+    edges : sequence of float
+        Of the bins of similarity, rising from -1 to 1.
 
     Returns
     -------
     dict
-        ``setting``, ``edges`` (bins + 1) and, under ``positive`` and ``negative``: ``count``
+        ``setting``, ``edges`` and, under ``positive`` and ``negative``: ``count``
         (bins), and under ``supcon`` and ``tcl`` the 10th, 50th and 90th percentile of the
         responses of each bin, (3, bins), None where it is empty, and ``share above 0`` of all
         pairs. Numbers and lists only, as JSON has them.
@@ -49,14 +53,14 @@ def hardness(
     ------
     TypeError, ValueError
         As `tcl_loss`; ValueError for a `batch_size` of fewer than 1 or more than all samples, and
-        for fewer than 1 bin.
+        for other edges.
 
     Examples
     --------
     Orthonormal rows: every positive has SupCon's response (1/3 - 1)/T, every negative (1/3)/T.
 
     >>> import numpy as np
-    >>> measured = hardness(np.eye(4), [0, 0, 1, 1], temperature=0.5, bins=1)
+    >>> measured = hardness(np.eye(4), [0, 0, 1, 1], temperature=0.5, edges=(-1, 1))
     >>> for kind in ("positive", "negative"):
     ...     print(round(measured[kind]["supcon"]["percentiles"][1][0], 9))
     -1.333333333
@@ -65,8 +69,9 @@ def hardness(
     size = len(embeddings) if batch_size is None else batch_size
     if not 1 <= size <= len(embeddings):
         raise ValueError(f"batch_size must be 1 to {len(embeddings)}, got {batch_size}")
-    if bins < 1:
-        raise ValueError(f"bins must be 1 or more, got {bins}")
+    limits = np.asarray(edges, dtype=np.float64)
+    if len(limits) < 2 or limits[0] != -1 or limits[-1] != 1 or not (np.diff(limits) > 0).all():
+        raise ValueError(f"edges must rise from -1 to 1, got {edges}")
     parameters: Document = {"temperature": temperature, "k1": k1, "k2": k2}
     found = [
         responses(
@@ -76,13 +81,12 @@ def hardness(
         )
         for start in range(0, len(embeddings) - size + 1, size)
     ]
-    edges = np.linspace(-1.0, 1.0, bins + 1)
     setting = {**parameters, "batch_size": size, "batches": len(found)}
     return {
         "setting": setting,
-        "edges": edges.tolist(),
-        "positive": _binned(found, "positives", edges),
-        "negative": _binned(found, "negatives", edges),
+        "edges": limits.tolist(),
+        "positive": _binned(found, "positives", limits),
+        "negative": _binned(found, "negatives", limits),
     }
 
 

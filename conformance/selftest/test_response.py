@@ -196,7 +196,7 @@ def test_drawn_norm_is_that_of_the_pairs_row() -> None:
 def test_measured_pairs_are_those_of_the_reference() -> None:
     rows = np.random.default_rng(1).normal(size=(12, 3))
     labels = np.array([0, 0, 0, 1, 1, 2] * 2)
-    measured = hardness(rows, labels, temperature=0.5, k1=20.0, k2=3.0, batch_size=6, bins=1)
+    measured = hardness(rows, labels, temperature=0.5, k1=20.0, k2=3.0, batch_size=6, edges=(-1, 1))
     halves = [responses(rows[at], labels[at], temperature=0.5, k1=20.0, k2=3.0)
               for at in (slice(6), slice(6, 12))]  # fmt: skip
     anchors = [(half, half.positives.any(axis=1, keepdims=True)) for half in halves]
@@ -211,7 +211,7 @@ def test_measured_pairs_are_those_of_the_reference() -> None:
 
 def test_pairs_are_measured_in_the_bin_of_their_similarity() -> None:
     rows = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    measured = hardness(rows, [0, 0, 1, 1], bins=4)
+    measured = hardness(rows, [0, 0, 1, 1], edges=(-1, -0.5, 0, 0.5, 1))
     assert measured["edges"] == [-1.0, -0.5, 0.0, 0.5, 1.0]
     assert measured["positive"]["count"] == [0, 0, 2, 2]
     assert measured["negative"]["count"] == [4, 0, 4, 0]
@@ -223,7 +223,8 @@ def test_pairs_are_measured_in_the_bin_of_their_similarity() -> None:
     [
         ({"batch_size": 5}, r"batch_size must be 1 to 4, got 5"),
         ({"batch_size": 0}, r"batch_size must be 1 to 4, got 0"),
-        ({"bins": 0}, r"bins must be 1 or more, got 0"),
+        ({"edges": (1, -1)}, r"edges must rise from -1 to 1, got \(1, -1\)"),
+        ({"edges": (-1, 0.5)}, r"edges must rise from -1 to 1, got \(-1, 0.5\)"),
         ({"temperature": 0.0}, r"temperature must be finite and > 0"),
     ],
 )
