@@ -1,12 +1,14 @@
 """Figures, tables and the README's part, generated from the results that are there."""
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks import figures, tables
+from tuned_contrastive.benchmarks.cases import FRAMEWORKS
 from tuned_contrastive.benchmarks.processes import UsageError, require
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,9 +44,31 @@ def run(options: argparse.Namespace) -> int:
 
 
 def load(folder: Path = RESULTS) -> dict[str, Document]:
-    """Return the results of a folder by kind."""
+    """Return the results of a folder by kind, each framework's from its own file where it has one.
+
+    ``speed-torch.json`` takes the place of torch's part of ``speed.json``, with its own date: what
+    is compared is still of one run.
+    """
     files = {kind: folder / f"{kind}.json" for kind in (*KINDS, "profile", "gpu")}
-    return {kind: _read(file) for kind, file in files.items() if file.is_file()}
+    found = {kind: _read(file) for kind, file in files.items() if file.is_file()}
+    for kind, name in itertools.product(found, FRAMEWORKS):
+        again = folder / f"{kind}-{name}.json"
+        if again.is_file():
+            found[kind] = _replaced(found[kind], name, _read(again))
+    return found
+
+
+def _replaced(whole: Document, framework: str, again: Document) -> Document:
+    """Return a document with one framework's measurements of another run."""
+    kept, new = (
+        {name: [m for m in doc["measurements"] if m["framework"] == name] for name in FRAMEWORKS}
+        for doc in (whole, again)
+    )
+    where, date = whole["environment"], again["environment"]["date"]
+    return whole | {
+        "environment": where | {"date": f"{where['date']} ({framework}: {date})"},
+        "measurements": list(itertools.chain(*(kept | {framework: new[framework]}).values())),
+    }
 
 
 def _read(file: Path) -> Document:

@@ -448,6 +448,21 @@ def test_library_and_in_place_names_are_products_too() -> None:
     assert profiling.others(shares, 3) == [("mul_", 0.375)]
 
 
+def test_a_framework_that_was_measured_again_takes_its_old_place(tmp_path: Path) -> None:
+    def written(name: str, date: str, frameworks: tuple[str, ...]) -> None:
+        measurements = [{"framework": each, "of": date} for each in frameworks]
+        found = {"environment": {"date": date, "cpu": "c"}, "measurements": measurements}
+        (tmp_path / name).write_text(json.dumps(found), encoding="utf-8")
+
+    written("speed.json", "first", ("torch", "jax"))
+    written("speed-torch.json", "second", ("torch",))
+    found = report.load(tmp_path)["speed"]
+    assert [(m["framework"], m["of"]) for m in found["measurements"]] == [
+        ("torch", "second"), ("jax", "first"),
+    ]  # fmt: skip
+    assert found["environment"] == {"date": "first (torch: second)", "cpu": "c"}
+
+
 def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:
     names = (frameworks.OURS, frameworks.OURS_XLA, frameworks.LEAN, "ours.py:mine")
     candidates = [
