@@ -195,12 +195,12 @@ def _loss(
     with _constants_evaluated(embeddings):
         rows = _rows(embeddings, dtype)
         z = _unit_rows(rows) if normalize else rows
-    if block_size == 0 or (block_size is None and len(z) < blockwise.THRESHOLD):
-        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize, precision)
-    else:
+    if blockwise.chosen(z, T, k1, k2, normalize, block_size):
         losses, anchors = blockwise.anchor_losses(
             z, classes, T, k1, k2, normalize, block_size, precision
         )
+    else:
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize, precision)
     loss: Array = _reduced(losses, anchors, _poison(stop_gradient(rows)), reduction)
     return loss.reshape(array.shape[:-1]) if reduction == "none" else loss
 

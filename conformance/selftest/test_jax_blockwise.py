@@ -186,12 +186,16 @@ def test_no_array_of_all_pairs_and_memory_that_grows_with_rows() -> None:
     assert sizes[1] < 8192**2
 
 
-def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("temperature", "which"), [(0.1, 0), (0.01, 0), ("array", 1)])
+def test_the_form_is_chosen_by_the_number_of_rows(
+    temperature: Any, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dense, "losses", None)
-    x = jnp.ones((blockwise.THRESHOLD, 2))
-    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int)))
+    T = jnp.float32(0.1) if temperature == "array" else temperature
+    x = jnp.ones((blockwise.THRESHOLD[which], 2))
+    assert np.isfinite(supcon_loss(x, np.zeros(len(x), int), temperature=T))
     with pytest.raises(TypeError, match="NoneType"):
-        supcon_loss(x[1:], np.zeros(len(x) - 1, int))
+        supcon_loss(x[1:], np.zeros(len(x) - 1, int), temperature=T)
 
 
 @pytest.mark.parametrize(
