@@ -103,7 +103,7 @@ def gradient(
     # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
     log_d = jnp.where(anchors, log_d, jnp.inf)
     shape = blocks.gone.shape
-    # T is half in the weights: neither they nor T times them vanish or overflow.
+    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow.
     T = inputs.T.astype(dtype)
     scale = jnp.sqrt(jnp.maximum(T, 1))
     w_cut, log_d_cut = (padded(values, plan.size) for values in (w / unit / scale, log_d))

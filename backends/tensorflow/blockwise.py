@@ -225,7 +225,7 @@ def _backward(
     unit = tf.reduce_max(tf.abs(w))
     unit = tf.where(tf.equal(unit, 0), tf.ones_like(unit), unit)
     w /= unit
-    # T is half in the weights: neither they nor T times them vanish or overflow.
+    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow.
     scale = tf.sqrt(tf.maximum(T, 1))
 
     def cut(values: Tensor, appended: float) -> Tensor:

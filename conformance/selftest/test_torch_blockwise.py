@@ -249,6 +249,23 @@ def test_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
     assert relative(found, (gradient * along).sum().numpy()) < 1e-10
 
 
+def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    row_sums = tiles.row_sums
+
+    def counted(rows: Rows, scalars: Scalars, memory: Tensor) -> tuple[Tensor, Tensor]:
+        kept.append(memory.numel())
+        return row_sums(rows, scalars, memory)
+
+    monkeypatch.setattr(tiles, "row_sums", counted)
+    y = labels(7)
+    loss = partial(supcon_loss, labels=y)
+    torch.func.vmap(torch.func.grad(loss))(torch.stack([rows(), rows()]))
+    assert kept == [0, 0]
+    loss(rows().requires_grad_())
+    assert kept[-1] > 0
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 @pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
 def test_derivatives_under_a_mode_that_follows_operators(count: int) -> None:
