@@ -98,8 +98,12 @@ def variants(loss: str, sizes: Sequence[int]) -> list[Case]:
 
 
 def learnable(loss: str, sizes: Sequence[int]) -> list[Case]:
-    """Return the second row of figures: T, k1 and k2 are learnable."""
-    return [Case(loss, N, learnable=True, variant="learnable") for N in sizes if N <= VARIANTS_AT]
+    """Return the second row of figures: T, k1 and k2 are learnable. Large ones are ours alone."""
+    return [
+        Case(loss, N, learnable=True, variant="learnable", rivals=N <= VARIANTS_AT)
+        for N in sizes
+        if N <= LARGE_AT
+    ]
 
 
 def _rounded_to_bfloat16(rows: NDArray[np.float32]) -> NDArray[np.float32]:

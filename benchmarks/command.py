@@ -68,7 +68,7 @@ def memory(options: argparse.Namespace) -> int:
 
 def profile(options: argparse.Namespace) -> int:
     """Tell the operations of every case's step, and return the status."""
-    chosen = profiling.with_learnable(_cases(options, profiling.SIZES))
+    chosen = profiling.watched_cases(_cases(options, profiling.SIZES))
     found = _document("profile", options)
     _in_order(dict.fromkeys(options.frameworks, chosen), found, options)
     return _conclude(found, options)

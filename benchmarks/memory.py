@@ -3,7 +3,8 @@
 The process runs the same code at a small N, makes the inputs, and compiles without running (JAX
 ahead of time; a TensorFlow graph is traced): libraries, thread pools and workspaces are then there.
 It returns free memory to the system, resets the peak that the kernel keeps (VmHWM), takes one step
-at the full N, and reads the peak: what grew is the step's own, its result included. Where the peak
+at the full N, and reads the peak: what grew is the step's own, its result included. Only then the
+result is compared with the truth. Where the peak
 cannot be reset (not Linux) the growth of `ru_maxrss` is taken instead.
 """
 
@@ -23,8 +24,10 @@ from tuned_contrastive.benchmarks.speed import (
     contestants,
     first_line,
     told_failure,
+    told_wrong,
     too_large,
 )
+from tuned_contrastive.benchmarks.truth import truth
 
 WARM_UP_AT = 256
 
@@ -51,12 +54,14 @@ def measure_memory(
     if reason:
         return found | {"status": "out of memory", "reason": reason}
     try:
-        return found | {"status": "measured"} | _growth(framework, candidate, case)
+        return found | _growth(framework, candidate, case, settings)
     except Exception as error:  # whatever a rival raises, the run goes on
         return found | {"status": told_failure(error), "reason": first_line(error)}
 
 
-def _growth(framework: Framework, candidate: Candidate, case: Case) -> dict[str, Any]:
+def _growth(
+    framework: Framework, candidate: Candidate, case: Case, settings: Settings
+) -> dict[str, Any]:
     small = replace(case, N=WARM_UP_AT)
     framework.step(candidate, small, small.batch())()
     tiled = frameworks.with_block_size(candidate.loss, 64) if candidate.is_ours else None
@@ -70,8 +75,11 @@ def _growth(framework: Framework, candidate: Candidate, case: Case) -> dict[str,
     before = resident_bytes() if reset else peak_bytes()
     kept = step()
     after = peak_bytes()
-    value = float(framework.numbers(kept, case)["loss"])
-    return {"bytes": max(after - before, 0), "compiled_bytes": compiled, "value": value}
+    numbers = framework.numbers(kept, case)
+    why = told_wrong(truth(case, batch, settings.folder), numbers, case)
+    if why:
+        return {"status": "wrong", "reason": why}
+    return {"status": "measured", "bytes": max(after - before, 0), "compiled_bytes": compiled}
 
 
 def reset_peak() -> bool:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,10 @@ def require(*packages: str) -> None:
 
 
 def ask(request: Answer, hear: Callable[[Answer], None], seconds: float | None = None) -> str:
-    """Run one worker on a request; return why it broke down, or nothing."""
+    """Run one worker on a request; return why it broke down, or nothing.
+
+    After `seconds` it is killed, whatever it is at.
+    """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         worker = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
@@ -36,19 +40,34 @@ def ask(request: Answer, hear: Callable[[Answer], None], seconds: float | None =
         )  # fmt: skip
         assert worker.stdin is not None
         assert worker.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            worker.kill()
+
+        clock = threading.Timer(seconds or 0.0, end)
         try:
+            if seconds is not None:
+                clock.start()
             worker.stdin.write(json.dumps(request))
             worker.stdin.close()
             for line in worker.stdout:
+                if not line.endswith("\n"):
+                    break  # killed while it wrote
                 answer = json.loads(line)
                 if "usage" in answer:
                     raise UsageError(answer["usage"])
                 hear(answer)
-            code = worker.wait(seconds)
+            code = worker.wait()
         finally:
+            clock.cancel()
+            worker.stdout.close()
             if worker.poll() is None:
                 worker.kill()
                 worker.wait()
+        if late.is_set():
+            return f"its process was not done in {seconds:.0f} s"
         said.seek(0)
         return "" if code == 0 else _breakdown(code, said.read())
 

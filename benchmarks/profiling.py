@@ -13,7 +13,10 @@ from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.floor import Floor
 from tuned_contrastive.benchmarks.frameworks import Framework
 
-SIZES = (256, 1024, 4096)
+SIZES = (256, 1024, 4096, 16384)
+RIVALS_UP_TO = 4096
+"""Above it ours alone is watched: a rival takes minutes, and nearly all of them for its pairs."""
+
 SECONDS, MOST_CALLS = 1.0, 20
 """How long steps are watched, and how many at most."""
 
@@ -50,11 +53,13 @@ def profile(
     return measured | {"candidates": records}
 
 
-def with_learnable(cases: list[Case]) -> list[Case]:
-    """Return the cases, and the smallest and the largest again with learnable parameters."""
-    sizes = sorted({case.N for case in cases})
-    ends = [case for case in cases if case.N in (sizes[0], sizes[-1]) and not case.learnable]
-    further = [replace(case, learnable=True, variant=f"{case.variant}, learnable") for case in ends]
+def watched_cases(cases: list[Case]) -> list[Case]:
+    """Return the cases, and again with learnable parameters where rivals are watched."""
+    cases = [replace(case, rivals=case.N <= RIVALS_UP_TO) for case in cases]
+    fixed = [case for case in cases if case.rivals and not case.learnable]
+    further = [
+        replace(case, learnable=True, variant=f"{case.variant}, learnable") for case in fixed
+    ]
     return cases + [replace(c, variant=c.variant.removeprefix("base, ")) for c in further]
 
 

@@ -17,7 +17,7 @@ from tuned_contrastive.benchmarks import frameworks
 from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.floor import Floor, timed
 from tuned_contrastive.benchmarks.frameworks import Candidate, Framework, Step
-from tuned_contrastive.benchmarks.truth import truth
+from tuned_contrastive.benchmarks.truth import Truth, truth
 
 SHORTEST = 0.02
 """Seconds that one sample lasts at least: shorter calls are repeated, in caches that are theirs."""
@@ -141,10 +141,9 @@ def _checked(
         return None
     share = exact.share(numbers, case.dtype)
     record["share"] = None if share == float("inf") else _rounded(share)
-    if not share <= 1:
-        loss, right = float(numbers["loss"]), float(exact.exact["loss"])
-        how = "not the loss" if record["share"] is None else f"{share:.3g} times the allowed error"
-        record |= {"status": "wrong", "reason": f"{how}: {loss:.6g}, exact {right:.6g}"}
+    why = told_wrong(exact, numbers, case)
+    if why:
+        record |= {"status": "wrong", "reason": why}
         return None
     record["status"] = "timed"
     return step
@@ -202,6 +201,15 @@ def summary(samples: Sequence[float]) -> dict[str, Any]:
         "quartiles": [_rounded(low), _rounded(high)],
         "seconds": [_rounded(sample) for sample in samples],
     }
+
+
+def told_wrong(exact: Truth, found: Mapping[str, Any], case: Case) -> str:
+    """Return how far from the truth a result is; nothing where that is allowed."""
+    share = exact.share(found, case.dtype)
+    if share <= 1:
+        return ""
+    how = "not the loss" if share == float("inf") else f"{share:.3g} times the allowed error"
+    return f"{how}: {float(found['loss']):.6g}, exact {float(exact.exact['loss']):.6g}"
 
 
 def told_failure(error: Exception) -> str:

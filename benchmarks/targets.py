@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
+from tuned_contrastive.benchmarks.floor import floor_seconds
 
 Document = Mapping[str, Any]
 Goals = Mapping[int, tuple[float, float | None]]
@@ -128,10 +129,9 @@ def further(speed: Document | None) -> Iterator[tuple[str, int, Verdict]]:
 
 def floor_at(measured: Document, D: int) -> float:
     """Return the floor in seconds at the measurement's N and rates, for D columns."""
-    floor, N = measured["floor"], measured["N"]
-    flops: float = 4 * N * N * D / floor["flops_per_second"]
-    exponents: float = N * N * floor["seconds_per_exponential"]
-    return flops + exponents
+    floor = measured["floor"]
+    rates = float(floor["flops_per_second"]), float(floor["seconds_per_exponential"])
+    return floor_seconds(measured["N"], D, *rates)
 
 
 def median_of(measured: Document, name: str) -> float | None:

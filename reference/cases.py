@@ -195,6 +195,9 @@ def _edges() -> Iterator[Input]:
             p = parameters(loss, temperature=0.5)
             p |= {"k2": 0.0} if loss == "tcl" else {}
             yield Input("edge", loss, broken, SINGLES, ("non-finite",), "grid", p)
+    # Negatives as near as can be and without weight, positives as far: exponents 190 apart.
+    apart = np.array([[1.0, 0.5], [-1.0, -0.5], *[[1.0, 0.5]] * 4])
+    yield edge(apart, np.array([0, 0, 1, 2, 3, 4]), *flags, **cold | {"temperature": 0.0105})
 
 
 def _published() -> Iterator[Input]:

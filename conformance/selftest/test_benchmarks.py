@@ -18,6 +18,7 @@ from tuned_contrastive.benchmarks import (
     frameworks,
     gpu,
     gpu_tables,
+    processes,
     profiling,
     report,
     tables,
@@ -27,7 +28,6 @@ from tuned_contrastive.benchmarks import targets as goals
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
-from tuned_contrastive.benchmarks.processes import UsageError
 from tuned_contrastive.benchmarks.truth import truth
 from tuned_contrastive.conformance import files
 from tuned_contrastive.conformance.selftest import sample_reports
@@ -252,6 +252,30 @@ def test_memory_is_measured_in_a_fresh_process(tmp_path: Path) -> None:
     assert found["bytes"] >= 2048 * 128 * 4  # the gradient, at least
 
 
+def test_memory_of_a_wrong_rival_is_not_told(rivals: Path) -> None:
+    words = ["--frameworks", "torch", "--losses", "supcon", "--sizes", "300", "--quick"]
+    done = run(
+        "memory", *words, "--rival", "mine.py:with_anchor", "--json", "a.json", cwd=rivals
+    )  # fmt: skip
+    found = {each["name"]: each for each in read(rivals / "a.json")["measurements"]}
+    assert (done.returncode, found[frameworks.OURS]["status"]) == (0, "measured")
+    assert found["mine.py:with_anchor"]["status"] == "wrong"
+    assert "| mine.py:with_anchor | wrong: " in done.stdout
+
+
+@pytest.mark.parametrize("ending", ["", "{"])
+def test_worker_that_outlasts_its_time_is_killed(
+    ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        f"import time; print('{{\"done\": 1}}\\n{ending}', end='', flush=True); time.sleep(99)"
+    )
+    monkeypatch.setattr(processes, "WORKER", [sys.executable, "-c", program])
+    heard: list[Document] = []
+    assert processes.ask({}, heard.append, seconds=1.5) == "its process was not done in 2 s"
+    assert heard == [{"done": 1}]
+
+
 def test_floor_is_positive_and_grows_as_its_formula() -> None:
     floor = Floor(lambda: sum(range(999)), lambda: sum(range(99)), 512 * 512)
     floor.sample()
@@ -358,7 +382,7 @@ def test_gpu_cases_begin_small_and_end_large() -> None:
 )
 def test_damaged_results_are_told_by_their_file(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=f"speed.json must be .*{told}"):
+    with pytest.raises(processes.UsageError, match=f"speed.json must be .*{told}"):
         report.load(tmp_path)
 
 
