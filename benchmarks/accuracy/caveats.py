@@ -5,8 +5,8 @@ from collections.abc import Collection
 import numpy as np
 
 from tuned_contrastive.benchmarks.accuracy.data import load
-from tuned_contrastive.benchmarks.accuracy.findings import Findings
-from tuned_contrastive.benchmarks.accuracy.tables import points
+from tuned_contrastive.benchmarks.accuracy.findings import PARTS, Findings, accuracies
+from tuned_contrastive.benchmarks.accuracy.names import UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES, defaults, trials
 
 
@@ -52,11 +52,28 @@ def unequal_points(findings: Findings) -> str:
     means = {k1: float(np.mean(each)) for k1, each in
              zip(values, findings.swept("tcl", "k1"), strict=True)}  # fmt: skip
     best, default = max(means, key=lambda k1: means[k1]), defaults("tcl")["k1"]
-    lead = findings.compare_swept("k1", best, default)
     return (
         "Some of a best less a worst is chance, the more the noisier a loss is, and no interval "
         "here tells how much. Spreads are taken around unequal points: at "
-        f"k1 = {best:g}, the best of {len(means)} on these rows, TCL is {points(lead)} points "
-        "above its default, "
-        f"k1 = {default:g}."
+        f"k1 = {best:g}, the best of {len(means)} on these very rows, TCL's mean is "
+        f"{100 * (means[best] - means[default]):.1f} points above that of its default, "
+        f"k1 = {default:g}: what is judged is how stable the defaults are."
     )
+
+
+def beside_untrained(findings: Findings, setting: str, kind: str) -> str:
+    """Return how many losses have a lower mean than the encoder that nothing trained."""
+    said = []
+    for dataset in findings.datasets(setting):
+        means = {
+            loss: float(np.mean(accuracies(findings.finals(setting, dataset, loss), "test", kind)))
+            for loss in findings.losses(setting)
+        }
+        if UNTRAINED in means:
+            without = means.pop(UNTRAINED)
+            below = sum(mean < without for mean in means.values())
+            said.append(
+                f"by {PARTS[kind]} on {dataset} {below or 'none'} of {len(means)} trained losses "
+                "have a lower mean than the untrained encoder"
+            )
+    return f"{'; '.join(said).capitalize()}." if said else ""

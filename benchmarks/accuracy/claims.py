@@ -18,15 +18,16 @@ def many_positives(
     return f"""
 ## Claim 1: many positives and many negatives for an anchor
 
-Run: the same loss on the same rows, with labels ({positives}) and without (one positive). The probe
-has all labels in both cases.
+Run: the same loss on the same rows, with labels ({positives}) and without (one positive), each
+tuned for itself. The probe has all labels in both cases.
 
 {compared}
 {said}
 
 ![The share of the k1 term over batch size, positives and temperature]({figure})
 
-What more positives and negatives do to TCL's denominator, on chosen rows.
+What more positives and negatives do to TCL's denominator, on chosen rows; the page of responses has
+their settings.
 
 That the loss takes any number of positives is a matter of its definition, which the
 conformance suite judges; this table shows what more positives, and the labels they carry, bring on
@@ -113,6 +114,7 @@ def without_labels(
     tables: tuple[str, str],
     differences: tuple[str, str],
     chosen: str,
+    untrained: str,
     supported: str,
 ) -> str:
     """Return the section on claim 6; tables and differences by linear probe, then by neighbours."""
@@ -137,9 +139,11 @@ The same numbers: mean over {seeds} seeds, bars are 95 % intervals, {NARROW}.
 Linear probe, differences paired by seed.
 
 {differences[0]}
-Nearest neighbours.
+Nearest neighbours, by the cosine of the encoder's outputs as they are.
 
 {differences[1]}
+{untrained}
+
 What tuning chose, the three most frequent choices of every loss.
 
 {chosen}

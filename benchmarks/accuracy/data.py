@@ -13,6 +13,7 @@ INSTALLED = (
     "digits", "digits-few", "digits-imbalanced", "digits-noisy", "wine", "breast-cancer",
 )  # fmt: skip
 """Those that come inside scikit-learn, and what is made of its digits."""
+ALTERED = ("digits-few", "digits-imbalanced", "digits-noisy")
 DATASETS = (*INSTALLED, *files.SOURCES)
 ABOUT = {
     "digits": "8 x 8 images of ten digits",

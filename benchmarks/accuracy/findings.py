@@ -23,8 +23,6 @@ class Comparison:
     first: str
     second: str
     dataset: str
-    part: str
-    """The rows that judge: "validation" or "test"."""
     difference: Interval
     higher: int
     """Seeds where the first is higher."""
@@ -107,13 +105,6 @@ class Findings:
             for loss in (first, second)
         ]  # fmt: skip
         return _comparison(first, second, dataset, pairs, "validation", "linear")
-
-    def compare_swept(self, name: str, first: float, second: float) -> Interval:
-        """Return TCL's difference between two values of a sweep, paired by seed."""
-        by_value = dict(zip(self.plan.scale.sweeps[name], self.swept("tcl", name), strict=True))
-        run = self.plan.swept("tcl", name, first, 0)
-        ratio = judged_over_trained(self.by_key[run.key], "validation")
-        return paired_interval(by_value[first], by_value[second], ratio)
 
     def ties(self) -> dict[str, tuple[int, int]]:
         """Return by data set how many choices of tuning had equals, of how many."""
@@ -223,7 +214,7 @@ def _comparison(
     difference = paired_interval(a, b, judged_over_trained(pairs[0][0], part))
     higher = sum(x > y for x, y in zip(a, b, strict=True))
     lower = sum(x < y for x, y in zip(a, b, strict=True))
-    return Comparison(first, second, dataset, part, difference, higher, lower)
+    return Comparison(first, second, dataset, difference, higher, lower)
 
 
 def _curve(

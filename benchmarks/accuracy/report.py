@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy import caveats, claims, figures, page, summary, tables
+from tuned_contrastive.benchmarks.accuracy.data import ALTERED
 from tuned_contrastive.benchmarks.accuracy.findings import (
     PARTS,
     Comparison,
@@ -49,7 +50,7 @@ def document(findings: Findings, output: Path) -> str:
         _summary(findings),
         page.how(findings),
         tables.data_sets(findings),
-        page.ALTERED,
+        page.ALTERED if set(plan.datasets) & set(ALTERED) else "",
         page.responses(responses),
     ]
     if findings.datasets("supervised"):
@@ -148,6 +149,7 @@ def _without_labels(findings: Findings) -> str:
         (linear, neighbours),
         (first, second),
         tables.chosen(findings, "self-supervised"),
+        " ".join(caveats.beside_untrained(findings, "self-supervised", kind) for kind in KINDS),
         summary.on_par(compared[0]) if compared[0] else "",
     )
 
@@ -180,7 +182,7 @@ def _summary(findings: Findings) -> str:
     for kind in KINDS:
         if found := self_supervised_comparisons(findings, kind):
             told = summary.sides(summary.rivals(found))
-            told += " " + summary.tally(summary.with_untrained(found))
+            told += " " + caveats.beside_untrained(findings, "self-supervised", kind)
             said.append(f"Claim 6, TCL without labels, {PARTS[kind]}. {told}")
     if found := self_supervised_comparisons(findings, "linear"):
         said.append(f"Claim 6. {summary.on_par(found)}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -17,6 +17,8 @@ class Interval:
     mean: float
     low: float
     high: float
+    p: float = math.nan
+    """Of a difference: the two-sided p value of the t test that its interval is of."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -26,7 +28,7 @@ class Interval:
     @property
     def reversed(self) -> "Interval":
         """Return the difference the other way round."""
-        return Interval(-self.mean, -self.high, -self.low)
+        return Interval(-self.mean, -self.high, -self.low, self.p)
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -37,7 +39,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 def paired_interval(
     first: Sequence[float], second: Sequence[float], test_over_train: float
 ) -> Interval:
-    """Return the mean of `first - second`, seed by seed, and its interval.
+    """Return the mean of `first - second`, seed by seed, with its interval and p value.
 
     Seeds split the same rows, so that their training rows overlap and differences are correlated:
     the variance of the mean is (1/n + test rows/training rows) times that of the differences, not
@@ -65,7 +67,34 @@ def paired_interval(
     True
     """
     differences = [a - b for a, b in zip(first, second, strict=True)]
-    return _interval(differences, 1 / len(differences) + test_over_train)
+    share = 1 / len(differences) + test_over_train
+    found = _interval(differences, share)
+    if len(differences) < 2:
+        return replace(found, p=1.0)
+    error = float(np.std(differences, ddof=1)) * math.sqrt(share)
+    if error == 0:
+        return replace(found, p=float(found.mean == 0))
+    return replace(found, p=float(2 * stats.t.sf(abs(found.mean) / error, len(differences) - 1)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values that hold for all of a family together, in the order given.
+
+    References
+    ----------
+    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
+    Statistics 6, 1979.
+
+    Examples
+    --------
+    >>> holm([0.5, 0.125, 0.25])
+    [0.5, 0.375, 0.5]
+    """
+    adjusted, least = [0.0] * len(p), 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        least = max(least, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = least
+    return adjusted
 
 
 def _interval(values: Sequence[float], share: float) -> Interval:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from tuned_contrastive.benchmarks.accuracy.findings import Comparison
 from tuned_contrastive.benchmarks.accuracy.names import TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import SWEPT
-from tuned_contrastive.benchmarks.accuracy.statistics import Interval
+from tuned_contrastive.benchmarks.accuracy.statistics import LEVEL, Interval, holm
 from tuned_contrastive.benchmarks.accuracy.tables import moves, points, verdict
 from tuned_contrastive.spec import contract
 
@@ -16,7 +16,10 @@ def in_short(said: Sequence[str]) -> str:
 
 
 def sides(found: Sequence[Comparison]) -> str:
-    """Return where which loss is above the other, and how many differences are not claimed."""
+    """Return where which loss is above the other, and how many differences are not claimed.
+
+    And how many of those that are Holm's correction leaves.
+    """
     claimed: dict[str, list[str]] = {}
     for each in found:
         if each.difference.excludes_zero:
@@ -25,7 +28,11 @@ def sides(found: Sequence[Comparison]) -> str:
             claimed.setdefault(verdict(each), []).append(told)
     said = [f"{what} on {'; '.join(where)}" for what, where in claimed.items()]
     rest = sum(not each.difference.excludes_zero for each in found)
-    return f"{'. '.join([*said, f'Not claimed: {rest} of {len(found)} differences'])}."
+    said.append(f"Not claimed: {rest} of {len(found)} differences")
+    if rest < len(found):
+        left = sum(p < 1 - LEVEL for p in holm([each.difference.p for each in found]))
+        said.append(f"Holm's correction over all {len(found)} leaves {left or 'none'}")
+    return f"{'. '.join(said)}."
 
 
 def rivals(found: Sequence[Comparison]) -> list[Comparison]:
@@ -69,10 +76,12 @@ def with_defaults(found: Sequence[Comparison]) -> str:
 def more_positives(found: Sequence[Comparison]) -> str:
     """Return what claim 1 gets from the runs."""
     helped = [TITLES[each.first] for each in found if each.difference.low > 0]
-    told = " and ".join(dict.fromkeys(helped)) or "no loss"
+    rest = "that it is the number of positives, and not the labels, that helps."
+    if not helped:
+        return f"Not supported: that labels, and with them more positives, help; nor {rest}"
+    told = " and ".join(dict.fromkeys(helped))
     return (
-        f"Supported: labels, and with them more positives, help {told} here. "
-        "Not supported: that it is the number of positives, and not the labels, that helps."
+        f"Supported: labels, and with them more positives, help {told} here. Not supported: {rest}"
     )
 
 
@@ -106,10 +115,12 @@ def on_par(found: Sequence[Comparison]) -> str:
     """Return what claim 6 gets from the runs, the untrained encoder apart."""
     others = rivals(found)
     above, below = _claimed(others)
+    told = "Not supported: that it is on par, or better."
+    if above:
+        told = f"Supported in {_of(above, others)} comparisons only: that it is better."
     return (
         f"By linear probe TCL is above another method in {_of(above, others)} comparisons and "
-        f"below in {_of(below, others)}{_twice(others)}. Not supported: that it is on par, or "
-        "better."
+        f"below in {_of(below, others)}{_twice(others)}. {told}"
     )
 
 

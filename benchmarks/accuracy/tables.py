@@ -14,7 +14,7 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
 )
 from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, SWEPT, batch_count
-from tuned_contrastive.benchmarks.accuracy.statistics import Interval, mean_interval
+from tuned_contrastive.benchmarks.accuracy.statistics import Interval, holm, mean_interval
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES
 from tuned_contrastive.benchmarks.tables import table
 
@@ -82,7 +82,8 @@ def accuracy(findings: Findings, setting: str, kind: str = "linear") -> str:
 
 def comparisons(found: Sequence[Comparison], over: str = "data set") -> str:
     """Return differences, paired by seed, and what they support."""
-    head = [over, "difference", "points (95 % interval)", "seeds", "supports"]
+    head = [over, "difference", "points (95 % interval)", "p", "p, Holm", "seeds", "supports"]
+    together = holm([each.difference.p for each in found])
     return table(
         head,
         [
@@ -90,10 +91,12 @@ def comparisons(found: Sequence[Comparison], over: str = "data set") -> str:
                 each.dataset,
                 f"{_title(each.first)} less {_title(each.second)}",
                 points(each.difference),
+                f"{each.difference.p:.3f}",
+                f"{adjusted:.3f}",
                 f"{each.higher} higher, {each.lower} lower",
                 verdict(each),
             ]
-            for each in found
+            for each, adjusted in zip(found, together, strict=True)
         ],
     )
 
