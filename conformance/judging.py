@@ -11,7 +11,7 @@ from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
 from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
-from tuned_contrastive.conformance.protocol import AnswerError, Implementation
+from tuned_contrastive.conformance.protocol import AnswerError, Implementation, LostError
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
 
@@ -25,10 +25,41 @@ class OutOfBoundsError(AssertionError):
     """A number that is further from the exact one than the specification allows."""
 
 
+class _LostAnswer(BaseException):
+    """A `LostError` that Hypothesis does not see.
+
+    It would look for a smaller call that is lost, too, and wait for each up to the time limit.
+    """
+
+
+class _Heard:
+    """What is judged, and what it loses out of the sight of Hypothesis."""
+
+    def __init__(self, subject: Implementation) -> None:
+        self._subject = subject
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._subject, name)
+
+    def loss(self, *asked: Any) -> Any:
+        """Return what the implementation does."""
+        return self._hear(self._subject.loss, *asked)
+
+    def gradients(self, *asked: Any) -> Any:
+        """Return what the implementation does."""
+        return self._hear(self._subject.gradients, *asked)
+
+    def _hear(self, method: Callable[..., Any], *asked: Any) -> Any:
+        try:
+            return method(*asked)
+        except LostError as error:
+            raise _LostAnswer from error
+
+
 @pytest.fixture(scope="session")
-def implementation(pytestconfig: pytest.Config) -> Implementation:
+def implementation(pytestconfig: pytest.Config) -> Any:
     """Return what is judged."""
-    return pytestconfig.stash[SUBJECT]
+    return _Heard(pytestconfig.stash[SUBJECT])
 
 
 @pytest.fixture
@@ -186,6 +217,8 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     if call.excinfo is None:
         return ""
     error = call.excinfo.value
+    if isinstance(error, _LostAnswer):
+        error = error.__cause__ or error
     while isinstance(error, BaseExceptionGroup):  # Hypothesis' of what did not fail twice
         error = error.exceptions[0]
     told = "".join(traceback.format_exception_only(error)).strip()

@@ -6,8 +6,8 @@
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -43,9 +43,9 @@ def growth_in_new_process(target: str, loss: str, rows: int) -> int:
 
 def seconds(implementation: Implementation, case: Case) -> float:
     """Return how long one call and its gradient take."""
-    began = time.perf_counter()
+    began = perf_counter()
     implementation.gradients(case, np.ones(()))
-    return time.perf_counter() - began
+    return perf_counter() - began
 
 
 def _growth(target: str, loss: str, rows: int) -> int:

@@ -18,6 +18,10 @@ class AnswerError(AssertionError):
     """What came back is no answer; the message says what was allowed, and what came."""
 
 
+class LostError(AnswerError):
+    """After which the next line may not be the answer to the next case."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One call of a loss.

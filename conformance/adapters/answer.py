@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tuned_contrastive.conformance.protocol import GRADIENTS, AnswerError, Float64
+from tuned_contrastive.conformance.protocol import GRADIENTS, AnswerError, Float64, LostError
 
 QUOTED = 200
 """Characters of what a program said that a message quotes."""
@@ -20,10 +20,6 @@ TOLD_DTYPES = ("loss_dtype", "gradient_dtype")
 FIELDS = ("id", "loss", *GRADIENTS, *TOLD_DTYPES, "error")
 
 Shape = tuple[int, ...]
-
-
-class LostError(AnswerError):
-    """After which the next line may not be the answer to the next case."""
 
 
 def read_line(line: str) -> dict[str, Any]:

@@ -6,13 +6,18 @@ from typing import Any
 
 from tuned_contrastive.conformance.adapters.answer import (
     QUOTED,
-    LostError,
     check_fields,
     listed,
     told,
 )
 from tuned_contrastive.conformance.applicability import DEFAULTS
-from tuned_contrastive.conformance.protocol import DTYPES, GRADIENTS, AnswerError, Capabilities
+from tuned_contrastive.conformance.protocol import (
+    DTYPES,
+    GRADIENTS,
+    AnswerError,
+    Capabilities,
+    LostError,
+)
 from tuned_contrastive.spec import contract
 
 PROTOCOL = 1

@@ -8,7 +8,8 @@ import subprocess
 import time
 from contextlib import suppress
 
-from tuned_contrastive.conformance.adapters.answer import LostError, told
+from tuned_contrastive.conformance.adapters.answer import told
+from tuned_contrastive.conformance.protocol import LostError
 
 LONGEST_LINE = 2**26
 KEPT_OF_STANDARD_ERROR = 2**16

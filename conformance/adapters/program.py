@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from tuned_contrastive.conformance.adapters.answer import LostError, Shape, read_answer, read_line
+from tuned_contrastive.conformance.adapters.answer import Shape, read_answer, read_line
 from tuned_contrastive.conformance.adapters.claims import PROTOCOL, check_same, read_claims
 from tuned_contrastive.conformance.adapters.process import Process
 from tuned_contrastive.conformance.applicability import DEFAULTS
@@ -14,6 +14,7 @@ from tuned_contrastive.conformance.protocol import (
     AnswerError,
     Case,
     Float64,
+    LostError,
     Outcome,
 )
 from tuned_contrastive.conformance.targets import TargetError

@@ -116,6 +116,22 @@ def test_children_end_with_the_program(tmp_path: Path, pipe: int) -> None:
     assert is_over(pipe)
 
 
+def test_a_law_is_not_shrunk_on_a_program_that_hangs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = f"open({str(tmp_path / 'hung')!r}, 'a').write('.'); time.sleep(60)"
+    claims = CLAIMS.replace("}", ', "gradients": ["embeddings"]}')
+    program = written(tmp_path, fault, claims)
+    (tmp_path / "it.py").write_text(
+        (tmp_path / "it.py").read_text(encoding="utf-8").replace('asked["id"] == 1', "True"),
+        encoding="utf-8",
+    )
+    laws = ["--test", "test_permutation_of_the_rows[supcon-float64]"]
+    assert main(["--program", program, "--time-limit", "1", *laws]) == 1
+    assert "no answer within 1 s" in capsys.readouterr().out
+    assert (tmp_path / "hung").read_text(encoding="utf-8") == "."
+
+
 def test_an_interrupt_ends_a_program_that_hangs(tmp_path: Path, pipe: int) -> None:
     fault = f"subprocess.run(['sh', '-c', '{HOLDING}'])"
     asked = ["--program", written(tmp_path, fault), "--json", "found.json", "--time-limit", "60"]
