@@ -46,7 +46,7 @@ mutation-%: .venv/ready
 BENCH :=
 RESULTS := $(if $(BENCH),bench-results,benchmarks/results)
 bench: .venv/ready
-	mkdir -p $(RESULTS) && rm -f $(RESULTS)/speed-*.json
+	mkdir -p $(RESULTS)
 	$(BIN)/python -m tuned_contrastive.benchmarks speed $(BENCH) --variants --json $(RESULTS)/speed.json > /dev/null
 	$(BIN)/python -m tuned_contrastive.benchmarks memory $(BENCH) --json $(RESULTS)/memory.json > /dev/null
 	$(BIN)/python -m tuned_contrastive.benchmarks profile $(BENCH) --json $(RESULTS)/profile.json > /dev/null

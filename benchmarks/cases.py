@@ -13,6 +13,9 @@ FRAMEWORKS = ("torch", "tensorflow", "jax")
 LOSSES = ("supcon", "tcl")
 SIZES = (256, 1024, 4096, 16384, 65536)
 VARIANTS_AT = 4096
+VIEWS_UP_TO = 1024
+"""Where a rival that holds N x N x D (optax's) still fits."""
+
 LARGE_AT = 16384
 """Where 10,000 classes still leave positives."""
 
@@ -79,7 +82,7 @@ class Case:
 
 
 def variants(loss: str, sizes: Sequence[int]) -> list[Case]:
-    """Return the further cases of the targets, at one size: no cliff anywhere. Ours alone."""
+    """Return the further cases of the targets: no cliff anywhere. Ours alone, but for few views."""
     N = VARIANTS_AT if VARIANTS_AT in sizes else max(sizes)
     base = Case(loss, N, rivals=False)
     found = [
@@ -88,6 +91,11 @@ def variants(loss: str, sizes: Sequence[int]) -> list[Case]:
         replace(base, classes=2, variant="2 classes"),
         replace(base, views=True, variant="(B, 2, D), no labels"),
         replace(base, temperature=0.01, variant="T = 0.01"),
+    ]
+    found += [
+        replace(base, N=size, views=True, rivals=True, variant="(B, 2, D), no labels")
+        for size in sizes
+        if size <= VIEWS_UP_TO
     ]
     found += [
         replace(base, N=size, classes=10_000, variant="10,000 classes")

@@ -1,7 +1,9 @@
 """Where and with what a measurement was taken."""
 
+import math
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,10 +21,11 @@ def environment(threads: int) -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": cores(),
         "threads": threads,
-        "memory_gib": round(memory_bytes("MemTotal") / 2**30, 1),
+        "memory_gib": _gib(memory_bytes("MemTotal")),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": versions(),
+        "revision": revision(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
@@ -36,6 +39,16 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def revision() -> str | None:
+    """Return the commit of the checkout that this package is in; None where it is in none."""
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def cores() -> int:
@@ -67,3 +80,7 @@ def memory_bytes(name: str) -> float:
         if line.startswith(f"{name}:"):
             return float(line.split()[1]) * 1024
     return float("inf")
+
+
+def _gib(count: float) -> float | None:
+    return round(count / 2**30, 1) if math.isfinite(count) else None

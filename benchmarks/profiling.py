@@ -39,10 +39,12 @@ def profile(
     case: Case,
     settings: speed.Settings,
     floor: Floor,
+    *,
+    excused: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Return what `speed.measure` does, with the shares of the operations of what was timed."""
-    measured = speed.measure(framework, case, settings, floor, tell=tell)
+    measured = speed.measure(framework, case, settings, floor, excused=excused, tell=tell)
     watched = {each.name: each for each in framework.candidates(case) if each.name in WATCHED}
     records = [each for each in measured["candidates"] if each["name"] in watched]
     for record in records:

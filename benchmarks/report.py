@@ -1,26 +1,25 @@
 """Figures, tables and the README's part, generated from the results that are there."""
 
 import argparse
-import itertools
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks import figures, tables
-from tuned_contrastive.benchmarks.cases import FRAMEWORKS
 from tuned_contrastive.benchmarks.processes import UsageError, require
 
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 KINDS = ("speed", "memory")
 FLOOR = """The floor makes every product once for the value and again for the gradient, as a form in
-O(N D) memory has to where N is large; up to some thousand rows ours keeps tiles, and may be faster
-than that. Beside a time that missed its target stands what the floor
-itself would reach there."""
+O(N D) memory has to where N is large; up to some thousand rows torch's keeps tiles, and may be
+faster than that. Beside a time that missed its target stands what the floor itself would reach
+there. The better of graph and XLA counts for the times of TensorFlow, the graph for its memory."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it. A fusion of XLA counts as its last operation, so that few of its
-exponentials show."""
+exponentials show. Of TensorFlow the graph is watched, since its profiler does not look into a
+program of XLA."""
 Document = dict[str, Any]
 
 
@@ -33,8 +32,7 @@ def run(options: argparse.Namespace) -> int:
     require("matplotlib")
     for kind in KINDS:
         if kind in found:
-            files = [folder / f"{kind}{suffix}" for suffix in (".svg", ".png")]
-            figures.draw(found[kind], *files)
+            figures.draw(found[kind], folder / f"{kind}.svg")
     (folder / "README.md").write_text(page(found), encoding="utf-8")
     if options.readme:
         write_part(Path(options.readme), found)
@@ -44,31 +42,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def load(folder: Path = RESULTS) -> dict[str, Document]:
-    """Return the results of a folder by kind, each framework's from its own file where it has one.
-
-    ``speed-torch.json`` takes the place of torch's part of ``speed.json``, with its own date: what
-    is compared is still of one run.
-    """
+    """Return the results of a folder by kind."""
     files = {kind: folder / f"{kind}.json" for kind in (*KINDS, "profile", "gpu")}
-    found = {kind: _read(file) for kind, file in files.items() if file.is_file()}
-    for kind, name in itertools.product(found, FRAMEWORKS):
-        again = folder / f"{kind}-{name}.json"
-        if again.is_file():
-            found[kind] = _replaced(found[kind], name, _read(again))
-    return found
-
-
-def _replaced(whole: Document, framework: str, again: Document) -> Document:
-    """Return a document with one framework's measurements of another run."""
-    kept, new = (
-        {name: [m for m in doc["measurements"] if m["framework"] == name] for name in FRAMEWORKS}
-        for doc in (whole, again)
-    )
-    where, date = whole["environment"], again["environment"]["date"]
-    return whole | {
-        "environment": where | {"date": f"{where['date']} ({framework}: {date})"},
-        "measurements": list(itertools.chain(*(kept | {framework: new[framework]}).values())),
-    }
+    return {kind: _read(file) for kind, file in files.items() if file.is_file()}
 
 
 def _read(file: Path) -> Document:

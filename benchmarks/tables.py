@@ -34,11 +34,12 @@ def origin(found: Document) -> str:
     """Return one sentence on machine, versions and date."""
     where = found["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    at = f", at {where['revision']}" if where.get("revision") else ""
+    gib = f"{where['memory_gib']} GiB, " if where["memory_gib"] else ""
     kind = ("quick, " if found["quick"] else "") + ("partial, " if found["partial"] else "")
     return (
         f"{found['what'].capitalize()}, {kind}{where['date']}, {where['cpu']}, {where['cores']} "
-        f"cores, {where['threads']} threads, {where['memory_gib']} GiB, Python {where['python']}, "
-        f"{versions}.\n"
+        f"cores, {where['threads']} threads, {gib}Python {where['python']}, {versions}{at}.\n"
     )
 
 

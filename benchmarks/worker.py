@@ -95,7 +95,7 @@ def serve(request: dict[str, Any], tell: Tell) -> None:
             tell({"begun": [number, name]})
 
         if request["what"] == "profile":
-            done = profiling.profile(framework, case, settings, floor, tell=begun)
+            done = profiling.profile(framework, case, settings, floor, excused=excused, tell=begun)
         else:
             done = speed.measure(
                 framework, case, settings, floor, rival=rival, excused=excused, tell=begun

@@ -39,9 +39,9 @@ class Torch:
             found.append(Candidate(frameworks.SUPCONTRAST, peers.as_in_supcontrast, 8))
             if not case.learnable:  # its temperature is a number
                 pml = peers.pytorch_metric_learning(case.temperature)
-                found += [Candidate(frameworks.PML, pml, 11)] if pml else []
+                found += [Candidate(frameworks.PML, pml, 12)] if pml else []
         else:
-            found.append(Candidate(frameworks.RELEASED, peers.as_in_released_tcl, 8))
+            found.append(Candidate(frameworks.RELEASED, peers.as_in_released_tcl, 9))
         return found
 
     def compiled(self, case: Case) -> list[Candidate]:

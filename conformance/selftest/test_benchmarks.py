@@ -272,7 +272,7 @@ def test_worker_that_outlasts_its_time_is_killed(
     )
     monkeypatch.setattr(processes, "WORKER", [sys.executable, "-c", program])
     heard: list[Document] = []
-    assert processes.ask({}, heard.append, seconds=1.5) == "its process was not done in 2 s"
+    assert processes.ask({}, heard.append, seconds=6) == "its process was not done in 6 s"
     assert heard == [{"done": 1}]
 
 
@@ -283,7 +283,7 @@ def test_floor_is_positive_and_grows_as_its_formula() -> None:
     assert floor_seconds(10, 3, 1200.0, 0.01) == pytest.approx(1 + 1)
 
 
-def test_every_candidate_takes_a_turn_first() -> None:
+def test_every_candidate_takes_a_turn_first(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     runners = [
         measuring._Runner(partial(order.append, name), {"first_call": 1.0, "mode": "jit"})
@@ -291,9 +291,8 @@ def test_every_candidate_takes_a_turn_first() -> None:
     ]
     settings = measuring.Settings(seconds=1e-9, fewest=2)
     monkeyed = Floor(lambda: None, lambda: None, 1, 1, [1.0], [1.0])
-    measuring.SHORTEST, kept = 1e-12, measuring.SHORTEST
+    monkeypatch.setattr(measuring, "SHORTEST", 1e-12)
     measuring._take_turns(runners, settings, monkeyed, Case("tcl", 64))
-    measuring.SHORTEST = kept
     assert order == ["a", "b", *"ab", *"ba"]
 
 
@@ -470,21 +469,6 @@ def test_library_and_in_place_names_are_products_too() -> None:
     assert profiling.share_of(shares, profiling.PRODUCTS) == 0.5
     assert profiling.share_of(shares, profiling.EXPONENTIALS) == 0.125
     assert profiling.others(shares, 3) == [("mul_", 0.375)]
-
-
-def test_a_framework_that_was_measured_again_takes_its_old_place(tmp_path: Path) -> None:
-    def written(name: str, date: str, frameworks: tuple[str, ...]) -> None:
-        measurements = [{"framework": each, "of": date} for each in frameworks]
-        found = {"environment": {"date": date, "cpu": "c"}, "measurements": measurements}
-        (tmp_path / name).write_text(json.dumps(found), encoding="utf-8")
-
-    written("speed.json", "first", ("torch", "jax"))
-    written("speed-torch.json", "second", ("torch",))
-    found = report.load(tmp_path)["speed"]
-    assert [(m["framework"], m["of"]) for m in found["measurements"]] == [
-        ("torch", "second"), ("jax", "first"),
-    ]  # fmt: skip
-    assert found["environment"] == {"date": "first (torch: second)", "cpu": "c"}
 
 
 def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:
