@@ -52,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what had been measured is kept\n")
+        sys.stderr.write(
+            "interrupted; what was measured is told, and kept where a file was named\n"
+        )
         return command.INTERRUPTED
     except RuntimeError as error:
         sys.stderr.write(f"{error}\n")

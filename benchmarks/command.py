@@ -30,7 +30,7 @@ def speed(options: argparse.Namespace) -> int:
     """Time every case, and return the exit status."""
     chosen = _cases(options, every_case.SIZES)
     if options.variants:
-        # A quick run shows that each of them works, not how it does.
+        # A quick run shows that they work, with two of them, not how they do.
         sizes = options.sizes[:1] if options.quick else options.sizes or every_case.SIZES
         for loss in options.losses:
             chosen += every_case.learnable(loss, sizes)

@@ -53,8 +53,8 @@ def targets_table(speed: Document | None, memory: Document | None) -> str:
             cells = [_cell(target.goals.get(N), of.get(N)) for N in sizes]
             rows.append([target.title, *cells])
     further: dict[str, dict[int, targets.Verdict]] = {}
-    for title, N, verdict in targets.further(speed):
-        further.setdefault(title, {})[N] = verdict
+    for title, measured, verdict in targets.further(speed):
+        further.setdefault(title, {})[measured["N"]] = verdict
     for title, by_size in further.items():
         goal = targets.DENSE_OVER_LEAN if "lean" in title else targets.NO_CLIFF
         rows.append([title, *(_cell((goal, None), by_size.get(N)) for N in sizes)])

@@ -103,8 +103,11 @@ def verdicts(target: Target, speed: Document | None, memory: Document | None) ->
     return found
 
 
-def further(speed: Document | None) -> Iterator[tuple[str, int, Verdict]]:
-    """Yield the targets beside the table: no cliff in a variant, our dense form is lean."""
+def further(speed: Document | None) -> Iterator[tuple[str, Document, Verdict]]:
+    """Yield the targets beside the table: no cliff in a variant, our dense form is lean.
+
+    Each with the measurement that it is about.
+    """
     for measured in (speed or {}).get("measurements", ()):
         title = f"{measured['framework']} {LOSS_NAMES[measured['loss']]}"
         ours, base = (median_of(measured, name) for name in (names.OURS, names.OURS_BASE))
@@ -112,7 +115,7 @@ def further(speed: Document | None) -> Iterator[tuple[str, int, Verdict]]:
             floors = [floor_at(measured, D) for D in (measured["D"], 128)]
             yield (
                 f"{title}, {measured['variant']}: times the base case at equal floor",
-                measured["N"],
+                measured,
                 _at_most((ours / floors[0]) / (base / floors[1]), NO_CLIFF),
             )
         dense, lean = (median_of(measured, name) for name in (names.OURS_DENSE, names.LEAN))
@@ -120,7 +123,7 @@ def further(speed: Document | None) -> Iterator[tuple[str, int, Verdict]]:
             of = "" if measured["variant"] == "base" else ", learnable"
             yield (
                 f"{title}{of}: our dense form over the lean one",
-                measured["N"],
+                measured,
                 _at_most(dense / lean, DENSE_OVER_LEAN),
             )
 

@@ -1,7 +1,7 @@
 """The same measurements as pytest-benchmark cases: ``pytest benchmarks --benchmark-only``.
 
-One framework a process: PyTorch, or what TC_BENCHMARK_FRAMEWORKS names, separated by commas. Sizes
-are those of TC_BENCHMARK_SIZES, by default 256 and 1024.
+PyTorch's, or those of the frameworks in TC_BENCHMARK_FRAMEWORKS, separated by commas, which then
+share a process. Sizes are those of TC_BENCHMARK_SIZES, by default 256 and 1024.
 """
 
 import os

@@ -46,7 +46,7 @@ def judge_one(options: argparse.Namespace) -> int:
         result = _result(target, options, whole)
     except KeyboardInterrupt:  # while its framework was loaded
         result = not_begun(target)
-    judged_whole = target in OWN and whole and not result.partial
+    judged_whole = options.target in OWN and whole and not result.partial
     worse = _held_to_ledger(result, options.acknowledge) if judged_whole else []
     told = replace(result, notes=(*result.notes, *worse))
     entry = report.entry_of(told, reproducing(options))
@@ -101,9 +101,12 @@ def judge_all(options: argparse.Namespace) -> int:
         raise TargetError("no test that was asked for applies to any target")
     entries = [each.entry for each in judged]
     say(report.matrix(entries))
+    found = {entry["target"] for entry in entries}
     for target in known_targets():
         if missing_package(target):
             say(f"{target}: not judged, {missing_package(target)}")
+        elif target not in found:
+            say(f"{target}: not judged, the run was stopped before")
     for each in judged:
         say(report.summary(each.entry))
         if each.broke_down:
@@ -134,7 +137,7 @@ def reproducing(options: argparse.Namespace) -> str:
 
 def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
     """Return what the suite finds of the target."""
-    named = target in known_targets()
+    named = options.target in known_targets()  # a program may be called as one of them
     with _implementation(options) as subject, Progress(target) as progress:
         return run(
             subject,
@@ -148,7 +151,7 @@ def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
             not_applicable=committed_not_applicable(target) if named and whole else None,
             progress=progress,
             stop_at_first=options.fail_fast,
-            warnings_are_errors=target in OWN,
+            warnings_are_errors=options.target in OWN,
         )
 
 

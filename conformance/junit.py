@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from tuned_contrastive.conformance import ledger
 from tuned_contrastive.conformance.terminal import TOLD_INTERRUPTED
 from tuned_contrastive.conformance.verdict import ERROR, FAIL, KNOWN, PASS
 
@@ -17,7 +18,10 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(document: Mapping[str, Any]) -> str:
-    """Return a testcase per case, per clause that is wrong without one, and for an interrupt."""
+    """Return a testcase per case, per clause that is wrong without one, and for what else is wrong.
+
+    That is an interrupt, and a share of the allowed error that exceeds the ledger.
+    """
     root = Element("testsuites", name=f"TCL and SupCon {document['spec_version']}")
     for entry in document["results"]:
         root.append(_suite(entry, document["environment"]))
@@ -52,6 +56,9 @@ def _cases(entry: Mapping[str, Any]) -> Iterator[Element]:
         if clause["status"] in (FAIL, ERROR) and clause["id"] not in blamed:
             name = clause["id"]
             yield _testcase(entry["target"], name, [name], clause["status"], clause["reason"])
+    for note in entry["notes"]:
+        if note.endswith(ledger.HOW):
+            yield _testcase(entry["target"], "ledger", [], FAIL, note)
     if TOLD_INTERRUPTED in entry["notes"]:
         yield _testcase(entry["target"], "interrupt", [], ERROR, TOLD_INTERRUPTED)
 

@@ -11,6 +11,8 @@ from tuned_contrastive.conformance.writing import write_text
 
 FILE = Path(__file__).with_name("ledger.json")
 GROWTH = 2.0
+HOW = "(--acknowledge records it)"
+"""How every sentence of `exceeded` ends."""
 
 Shares = Mapping[str, Mapping[str, float]]
 """By dtype and quantity."""
@@ -33,7 +35,7 @@ def exceeded(target: str, shares: Shares) -> list[str]:
                 told.append(f"{dtype} {quantity} uses {share:.3g} and is not recorded")
             elif share > GROWTH * known:
                 told.append(f"{dtype} {quantity} uses {share:.3g}, recorded is {known:.3g}")
-    return [f"{target}: {line} (--acknowledge records it)" for line in told]
+    return [f"{target}: {line} {HOW}" for line in told]
 
 
 def acknowledge(target: str, shares: Shares) -> None:

@@ -18,8 +18,10 @@ from tuned_contrastive.backends.tensorflow.rows import Order, cut_like, cut_rows
 from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
 
 THRESHOLD = 1024
-"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): 13.1 : 13.9 ms for
-SupCon and 17.2 : 21.3 for TCL in a graph, the least of 40 (D = 128, 2-core CPU)."""
+"""From this number of rows on, tiles are faster than all pairs at once (PRF-2), compiled by XLA:
+9.9 : 11.4 ms for SupCon and 11.0 : 12.8 for TCL. In a graph they are as fast, 14.9 : 14.9, or for
+TCL slower, 19.7 : 16.6, and faster from 1536 on: 23.7 : 25.9, 27.1 : 27.8 (medians of 25, D = 128,
+2-core CPU)."""
 
 BLOCK_SIZE = 512
 """Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024

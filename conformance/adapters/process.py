@@ -56,6 +56,7 @@ class Process:
         more = self._read[self._stdout].decode(errors="replace").strip()
         if more:
             raise LostError(f"had written more than one line before: {told(more)}")
+        self._read[self._stdout].clear()  # blank lines answer nothing
 
     def end(self) -> None:
         """Kill it with all that it started, and close our ends of its pipes."""

@@ -1,6 +1,6 @@
 """Wrong defaults, errors and modules, and calls that should be refused.
 
-They break INP-1, INP-2, INP-9 to INP-24, INP-26, INP-28 and INP-29.
+They break INP-1, INP-2, INP-9 to INP-13, INP-15 to INP-24, INP-26, INP-28 and INP-29.
 """
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does

@@ -29,13 +29,13 @@ class LogOfTheMean(Plain):
 
 
 class CountedTwice(Plain):
-    """The positives are divided by |P(i)| twice (X3)."""
+    """The sum over the positives is divided by |P(i)| twice (X3)."""
 
     breaks = "SUP-5"
     capabilities = VALUE
 
-    def mean_of_positives(self, b: Batch) -> Array:
-        return super().mean_of_positives(b) / b.counts
+    def anchor_losses(self, b: Batch) -> Array:
+        return super().anchor_losses(b) / b.counts
 
 
 class BaseTemperature(Plain):

@@ -81,6 +81,19 @@ class LabelsInFloat32(Plain):
         return classes.astype(np.float32) if case.mode == "restored" else classes
 
 
+class FirstViewLabelled(Plain):
+    """Labels are not repeated: they are the first view's, and any other is its own class."""
+
+    breaks = "INP-4"
+    capabilities = claims(losses=frozenset({"tcl"}), unlabelled=False)
+
+    def read_classes(self, case: Case) -> Array:
+        _, classes = np.unique(super().read_classes(case), return_inverse=True)
+        views = case.embeddings.shape[1] if case.embeddings.ndim == 3 else 1
+        rows = np.arange(len(classes))
+        return np.where(rows % views == 0, classes, len(classes) + rows)
+
+
 class EveryViewIsAClass(Plain):
     """Without labels every view is its own class."""
 

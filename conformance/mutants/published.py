@@ -26,7 +26,7 @@ class TimesTemperature(Plain):
 class PositiveLossesOnly(Plain):
     """The mean runs over the losses above 0 alone: not over one that rounds to it (X5)."""
 
-    breaks = "NUM-5"
+    breaks = "SUP-8"
     capabilities = VALUE
 
     def divisor(self, b: Batch) -> Any:
@@ -107,7 +107,7 @@ class MaskOfTheFirstCall(Plain):
 class CappedPositivesLeave(Plain):
     """At most two positives are kept, and the others leave the denominator too (X20)."""
 
-    breaks = "SUP-4"
+    breaks = "SUP-5"
     capabilities = VALUE
 
     def sets(self, b: Batch) -> tuple[Array, Array]:

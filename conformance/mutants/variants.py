@@ -71,8 +71,20 @@ class NoTemperatureInTheMean(Plain):
         return super().mean_of_positives(b) * b.T
 
 
+class NoTemperatureInTheDenominator(Plain):
+    """Nothing of the denominator is divided by T."""
+
+    breaks = "SUP-5"
+    capabilities = VALUE
+
+    def exponents(self, b: Batch) -> tuple[Array, Array, Array]:
+        first, second, third = super().exponents(b)
+        shift = np.where(b.negatives, b.s - b.s / b.T, 0)
+        return np.where(b.positives, b.s, first), second, third + shift
+
+
 class TemperatureSquared(Plain):
-    """Similarities are divided by T where they are made, and again where they are used."""
+    """Similarities over T are divided by T again; those of the k1 term are not."""
 
     breaks = "SUP-5"
     capabilities = VALUE

@@ -105,7 +105,10 @@ def test_a_process_that_breaks_down_after_its_result_is_told(
 
 @pytest.mark.parametrize(("given", "count"), [(["--fail-fast"], 1), ([], 2)])
 def test_fail_fast_leaves_the_targets_after_the_first_failure(
-    given: list[str], count: int, monkeypatch: pytest.MonkeyPatch
+    given: list[str],
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     started: list[Process] = []
 
@@ -117,3 +120,5 @@ def test_fail_fast_leaves_the_targets_after_the_first_failure(
     monkeypatch.setattr(subprocess, "Popen", start)
     assert main(["all", "--clause", "SUP-5", *given]) == 1
     assert len(started) == count
+    stopped = "torch: not judged, the run was stopped before" in capsys.readouterr().out
+    assert stopped == (count == 1)
