@@ -104,16 +104,20 @@ def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
 def _plain_sums(
     z: Tensor, itself: Tensor, positives: Tensor, T: float, k1: float, k2: float
 ) -> tuple[Tensor, Tensor]:
-    """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off."""
-    zero, nothing = tf.constant(0, z.dtype), tf.constant(-math.inf, z.dtype)
+    """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
+
+    All is finite, so that masks are factors, which take less than a choice.
+    """
+    ones = tf.cast(positives, z.dtype)
     t = tf.matmul(z / T, z, transpose_b=True)
+    total = tf.reduce_sum(t * ones, 1)
     low: Tensor | float = 0.0
     if k1 != 0:
-        low = k1 * tf.reduce_sum(tf.where(positives, tf.exp(t * -T), zero), 1)
-    terms = tf.exp(tf.where(itself, nothing, t))
+        low = k1 * tf.reduce_sum(tf.exp(t * -T) * ones, 1)
+    terms = tf.exp(t) * tf.cast(~itself, z.dtype)
     if k2 != 1:
         terms = tf.where(positives, terms, k2 * terms)
-    return tf.reduce_sum(terms, 1) + low, tf.reduce_sum(tf.where(positives, t, zero), 1)
+    return tf.reduce_sum(terms, 1) + low, total
 
 
 def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[_Sum]:
