@@ -59,8 +59,10 @@ def run(options: argparse.Namespace) -> int:
         raise
     finally:
         write_json(folder / "gpu.json", found)
-    if not missing("matplotlib") and found["measurements"]:
+    lacking = missing("matplotlib")
+    if not lacking and found["measurements"]:
         figures.draw(found, folder / "gpu.svg", folder / "gpu.png")
+    sys.stdout.write(f"No figure: {lacking}\n\n" if lacking else "")
     sys.stdout.write(gpu_tables.document(found))
     passed = all(each["status"] == "conforms" for each in found["conformance"])
     return 0 if passed and found["measurements"] and not found.get("broken") else 1

@@ -1,13 +1,14 @@
 """Draws the curves: accuracies with their intervals, sweeps with their bands."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.benchmarks.accuracy.findings import Curve
+from tuned_contrastive.benchmarks.accuracy.findings import DIFFERENCES, Curve
 
-# Okabe and Ito's colours; every line also has its own marker and dashes, for print.
-STYLES = {"SupCon": ("#D55E00", "s", "--"), "TCL": ("#0072B2", "o", "-")}
+# As in the figures of responses; every line also has its own marker and dashes, for print.
+STYLES = {"SupCon": ("#000000", "o", "-"), "TCL": ("#0072B2", "s", (0, (5, 1.5)))}
 POINTS = ("#000000", "o")
 AXES = {
     "k1": ("k1", "symlog"),
@@ -18,7 +19,11 @@ AXES = {
     "epochs": ("epochs", "log"),
     "embedding": ("embedding size", "log"),
 }
-COLUMNS = 3
+ONLY_TCL = ("k1", "k2")
+COLUMNS, WIDTH = 3, 7.4
+"""Panels side by side, and inches of them together."""
+NEAREST = 0.13
+"""Of an axis: ticks that are nearer to the last one have no label."""
 
 
 def draw(curves: Sequence[Curve], folder: Path) -> None:
@@ -40,15 +45,19 @@ def draw(curves: Sequence[Curve], folder: Path) -> None:
         }
         with plt.rc_context(settings):
             draw_panel = _draw_sweep if name == "sweeps" else _draw_points
-            width = 3.3 if name == "sweeps" else 3.6
+            size = (WIDTH if columns == COLUMNS else 2.9 * columns + 1, 2.3 * rows)
             figure, axes = plt.subplots(
-                rows, columns, figsize=(width * columns, 2.5 * rows), squeeze=False
+                rows, columns, figsize=size, squeeze=False, sharey=name == "sweeps"
             )
             for axis, panel in zip(axes.flat, panels, strict=False):
                 draw_panel(axis, [curve for curve in own if curve.panel == panel])
             for axis in list(axes.flat)[len(panels) :]:
                 axis.set_visible(False)
-            if name != "sweeps":
+            if name == "sweeps":
+                axes[0][0].legend(frameon=False, loc="lower left")
+                for axis in axes[:, 0]:
+                    axis.set_ylabel("validation accuracy, %")
+            else:
                 for axis in axes[:, 1:].flat:
                     axis.set_yticklabels([])
             figure.tight_layout()
@@ -62,10 +71,12 @@ def _draw_sweep(axis: Any, curves: Sequence[Curve]) -> None:
     label, scale = AXES[curves[0].panel]
     for curve in curves:
         colour, marker, dashes = STYLES[curve.name]
+        is_default = curve.panel in ONLY_TCL and curve.name != "TCL"
         axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
         axis.plot(
-            curve.x, curve.mean, dashes, color=colour, marker=marker, markersize=3.5,
-            linewidth=1.2, label=curve.name,
+            curve.x, curve.mean, linestyle=dashes, color=colour, markersize=3.5, linewidth=1.2,
+            marker="" if is_default else marker,
+            label=curve.name,
         )  # fmt: skip
     if scale == "symlog":
         axis.set_xscale("symlog", linthresh=1)
@@ -73,12 +84,21 @@ def _draw_sweep(axis: Any, curves: Sequence[Curve]) -> None:
         from matplotlib.ticker import NullFormatter
 
         axis.set_xscale("log")
-        axis.set_xticks(curves[0].x, [f"{value:g}" for value in curves[0].x])
+        axis.set_xticks(curves[0].x, _labels(curves[0].x))
         axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set(xlabel=label, ylabel="validation accuracy, %")
-    axis.set_ylim(bottom=max(0, min(min(curve.mean) for curve in curves) - 3), top=100.5)
+    axis.set_xlabel(label)
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, loc="lower center")
+
+
+def _labels(values: Sequence[float]) -> list[str]:
+    """Return the labels of a logarithmic axis, those left out that would touch."""
+    span = math.log(values[-1] / values[0])
+    told, last = [], -math.inf
+    for value in values:
+        at = math.log(value / values[0]) / span
+        told.append(f"{value:g}" if at - last > NEAREST else "")
+        last = at if told[-1] else last
+    return told
 
 
 def _draw_points(axis: Any, curves: Sequence[Curve]) -> None:
@@ -92,5 +112,9 @@ def _draw_points(axis: Any, curves: Sequence[Curve]) -> None:
         capsize=2, linewidth=1,
     )  # fmt: skip
     axis.set_yticks(places, curve.x)
-    axis.set(title=curve.panel, xlabel="test accuracy, %", ylim=(-0.6, len(places) - 0.4))
+    is_difference = curve.figure.endswith(DIFFERENCES)
+    if is_difference:
+        axis.axvline(0, color="#555555", linewidth=0.8)
+    label = "difference, points" if is_difference else "test accuracy, %"
+    axis.set(title=curve.panel, xlabel=label, ylim=(-0.6, len(places) - 0.4))
     axis.grid(alpha=0.3)

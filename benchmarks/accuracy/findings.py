@@ -13,6 +13,8 @@ from tuned_contrastive.benchmarks.accuracy.statistics import (
 )
 
 Record = Mapping[str, Any]
+DIFFERENCES = "-differences"
+"""How the names of figures end that show differences."""
 PARTS = {"linear": "linear probe", "neighbours": "5 nearest neighbours"}
 
 
@@ -222,6 +224,20 @@ def _curve(
 ) -> Curve:
     ends = [tuple(100 * getattr(each, end) for each in means) for end in ("mean", "low", "high")]
     return Curve(figure, panel, name, tuple(x), *ends)
+
+
+def difference_curves(setting: str, found: Sequence[Comparison]) -> list[Curve]:
+    """Return the differences of a setting as its figure shows them, in points."""
+    return [
+        _curve(
+            setting + DIFFERENCES,
+            dataset,
+            "",
+            [f"{TITLES[c.first]} less {TITLES[c.second]}" for c in found if c.dataset == dataset],
+            [c.difference for c in found if c.dataset == dataset],
+        )
+        for dataset in dict.fromkeys(each.dataset for each in found)
+    ]
 
 
 def across_settings(findings: Findings) -> list[Comparison]:

@@ -11,10 +11,13 @@ from typing import Any
 from tuned_contrastive.benchmarks.accuracy import caveats, claims, figures, page, summary, tables
 from tuned_contrastive.benchmarks.accuracy.data import ALTERED
 from tuned_contrastive.benchmarks.accuracy.findings import (
+    DIFFERENCES,
     PARTS,
     Comparison,
+    Curve,
     Findings,
     across_settings,
+    difference_curves,
     spread_difference,
 )
 from tuned_contrastive.benchmarks.accuracy.names import TITLES
@@ -32,12 +35,21 @@ OWN = ("k1", "k2")
 def write(lines: Sequence[Record], plan: Plan, output: Path) -> None:
     """Write the page, the curves that its figures show, and the figures."""
     findings = Findings(lines, plan)
-    curves = findings.curves()
+    curves = all_curves(findings)
     (output / CURVES).parent.mkdir(parents=True, exist_ok=True)
     content = [curve.as_json() for curve in curves]
     (output / CURVES).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     figures.draw(curves, (output / CURVES).parent)
     (output / PAGE).write_text(document(findings, output), encoding="utf-8")
+
+
+def all_curves(findings: Findings) -> list[Curve]:
+    """Return what the figures show: accuracies, their differences, and sweeps."""
+    return [
+        *findings.curves(),
+        *difference_curves("supervised", supervised_comparisons(findings)),
+        *difference_curves("self-supervised", self_supervised_comparisons(findings, "linear")),
+    ]
 
 
 def document(findings: Findings, output: Path) -> str:
@@ -97,6 +109,12 @@ def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Com
     ]
 
 
+def _with_figure(setting: str, found: Sequence[Comparison]) -> str:
+    """Return the table of differences, below the figure that shows them."""
+    shown = f"![Differences on test rows](results/{setting}{DIFFERENCES}.svg)\n\n"
+    return (shown if found else "") + tables.comparisons(found)
+
+
 def _many_positives(findings: Findings, figure: str) -> str:
     """Claim 1: labels give many positives, two views give one; the same rows, the same probe."""
     found = across_settings(findings)
@@ -112,7 +130,7 @@ def _with_labels(findings: Findings) -> str:
     return claims.with_labels(
         findings.plan,
         tables.accuracy(findings, "supervised"),
-        tables.comparisons(compared),
+        _with_figure("supervised", compared),
         tables.chosen(findings, "supervised"),
         tables.comparisons(default_comparisons(findings)),
         caveats.smallest_k1(findings),
@@ -142,7 +160,8 @@ def _moves(findings: Findings) -> tuple[dict[str, Interval], dict[str, Interval]
 def _without_labels(findings: Findings) -> str:
     compared = [self_supervised_comparisons(findings, kind) for kind in KINDS]
     linear, neighbours = (tables.accuracy(findings, "self-supervised", kind) for kind in KINDS)
-    first, second = (tables.comparisons(found) for found in compared)
+    first = _with_figure("self-supervised", compared[0])
+    second = tables.comparisons(compared[1])
     return claims.without_labels(
         findings.plan,
         findings.datasets("self-supervised"),

@@ -36,6 +36,9 @@ def run(options: argparse.Namespace) -> int:
         found["hardness"] = rounded(measured)
         figures.draw("hardness", found["hardness"], folder)
         progress.step("hardness.svg, hardness.png")
+    else:
+        for suffix in (".svg", ".png"):  # of an earlier run, on embeddings that are no more given
+            (folder / f"hardness{suffix}").unlink(missing_ok=True)
     progress.close()
     write(folder / "response.json", found)
     (folder / "README.md").write_text(captions.page(found), encoding="utf-8")

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from tuned_contrastive.benchmarks.response import maps, style
+from tuned_contrastive.benchmarks.response.hardness import FEWEST
 from tuned_contrastive.benchmarks.response.style import number, pairs_of, parameters_of
 
 Document = Mapping[str, Any]
 RESPONSE = r"response $\partial\ell_i/\partial s_{%s}$"
 SIMILARITY = "similarity $s_{%s}$ (%s)"
-SHOWN_EDGES = (-1, 0, 0.5, 0.8, 0.95, 0.99, 0.998, 0.9995, 1)
+SHOWN_EDGES = (-1, 0, 0.7, 0.95, 0.995, 1)
 """Of the bins of similarity: what the axis has room for."""
 
 
@@ -98,7 +99,7 @@ def draw_crossover(found: Document, files: list[Path]) -> None:
 
 def draw_hardness(measured: Mapping[str, Document], files: list[Path]) -> None:
     """Draw the responses measured on embeddings, a column for each name of `measured`."""
-    size = (3.7 * len(measured) + (0.6 if len(measured) == 1 else 0), 6.2)
+    size = (7.4 if len(measured) > 1 else 4.3, 6.2)
     heights = {"height_ratios": [3, 1.2, 3, 1.2]}
     columns = len(measured)
     with style.figure(files, size, 4, columns, sharex=True, sharey="row", gridspec_kw=heights) as (
@@ -114,7 +115,7 @@ def draw_hardness(measured: Mapping[str, Document], files: list[Path]) -> None:
                     column[2 * at + 1].set_ylabel("pairs")
             column[0].set_title(name)
             column[0].axhline(0, color=style.GREY, linewidth=0.8)
-            column[-1].set_xlabel("similarity (bins narrow towards 1)")
+            column[-1].set_xlabel("similarity,\nbins narrow towards 1")
         _legend(figure, axes[0][0], 2)
         setting = next(iter(measured.values()))["setting"]
         batches = f"{setting['batches']} batches of {setting['batch_size']} samples"
@@ -147,6 +148,7 @@ def _percentiles(axis: Any, measured: Document, kind: str) -> None:
     places = np.arange(len(measured["edges"]) - 1)
     for loss, name, look in (("supcon", "SupCon", style.SUPCON), ("tcl", "TCL", style.tcl(1))):
         table = np.array(measured[kind][loss]["percentiles"], dtype=float)
+        table[:, np.array(measured[kind]["count"]) < FEWEST] = np.nan
         # Side by side, so that none hides the other; a line shows a bin without neighbours.
         at = places + (0.38 if loss == "supcon" else 0.62)
         axis.fill_between(at, table[0], table[2], color=look["color"], alpha=0.2, linewidth=0)
@@ -158,6 +160,7 @@ def _counts(axis: Any, measured: Document, kind: str) -> None:
     edges, count = measured["edges"], measured[kind]["count"]
     colour = style.POSITIVE if kind == "positive" else style.NEGATIVE
     axis.bar(np.arange(len(count)), count, 1, align="edge", color=colour, edgecolor="white")
+    axis.set_yscale("log")
     told = [place for place, edge in enumerate(edges) if edge in SHOWN_EDGES]
     axis.set_xticks(told, [f"{edges[place]:g}" for place in told], fontsize=7)
 

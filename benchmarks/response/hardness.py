@@ -17,6 +17,8 @@ LOSSES = ("supcon", "tcl")
 EDGES = (-1, -0.5, 0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995,
          0.9998, 0.9999, 1)  # fmt: skip
 """Of the bins: narrower towards 1, where trained encoders put most positives."""
+FEWEST = 20
+"""Pairs of a bin whose percentiles are drawn; fewer would look like any other."""
 
 
 def hardness(

@@ -49,7 +49,7 @@ def draw_pushed(found: Document, files: list[Path]) -> None:
 def draw_pull(found: Document, files: list[Path]) -> None:
     """Draw the rows around the anchor, and what each asks of it."""
     positives, negatives = found["setting"]["positives"], found["setting"]["negatives"]
-    with style.figure(files, (9.6, 3.8), 1, 3, sharex=True, sharey=True) as (figure, axes):
+    with style.figure(files, (7.4, 3.3), 1, 3, sharex=True, sharey=True) as (figure, axes):
         for axis, panel in zip(axes[0], found["panels"], strict=True):
             _sky(axis)
             pulls = panel["pulls"]
@@ -58,7 +58,7 @@ def draw_pull(found: Document, files: list[Path]) -> None:
             _arrow(axis, panel["sum"], style.ANCHOR, 2.8)
             axis.plot(
                 0, 0, "o", color="white", markeredgecolor="black", markersize=4.5, zorder=6,
-                linestyle="none", label="anchor (arrow: sum of all steps)",
+                linestyle="none", label="anchor (arrow: sum)",
             )  # fmt: skip
             is_supcon = panel["loss"] == "SupCon"
             axis.set_title("SupCon" if is_supcon else f"TCL, k2 = {number(panel['k2'])}")

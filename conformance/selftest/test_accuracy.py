@@ -96,8 +96,9 @@ def test_quick_carries_out_its_plan_once(quick: Path) -> None:
 
 def test_quick_writes_page_figures_and_embeddings(quick: Path) -> None:
     names = {path.name for path in (quick / "results").iterdir()}
-    drawn = {f"{name}.{suffix}" for name in ("supervised", "self-supervised", "sweeps")
-             for suffix in ("svg", "png")}  # fmt: skip
+    shown = ("supervised", "self-supervised")
+    figures = (*shown, *(f"{name}-differences" for name in shown), "sweeps")
+    drawn = {f"{name}.{suffix}" for name in figures for suffix in ("svg", "png")}
     assert names == {"runs.jsonl", "curves.json", "embeddings", *drawn}
     page = (quick / "RESULTS.md").read_text(encoding="utf-8")
     titles = [line for line in page.splitlines() if line.startswith("## ")]
@@ -157,7 +158,7 @@ def test_committed_page_follows_from_its_records(committed: Findings) -> None:
 
 def test_committed_curves_follow_from_their_records(committed: Findings) -> None:
     content = json.loads((command.OUTPUT / report.CURVES).read_text(encoding="utf-8"))
-    found = [curve.as_json() for curve in committed.curves()]
+    found = [curve.as_json() for curve in report.all_curves(committed)]
     ends = ("mean", "low", "high")
     told, words = (
         [{key: value for key, value in curve.items() if key not in ends} for curve in curves]
@@ -172,7 +173,7 @@ def test_committed_curves_follow_from_their_records(committed: Findings) -> None
 
 
 def test_committed_figures_stand_beside_the_page(committed: Findings) -> None:
-    names = {curve.figure for curve in committed.curves()}
+    names = {curve.figure for curve in report.all_curves(committed)}
     files_there = {path.name for path in (command.OUTPUT / "results").iterdir()}
     assert {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")} <= files_there
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.accuracy import files
 from tuned_contrastive.benchmarks.accuracy.data import load
 from tuned_contrastive.benchmarks.accuracy.views import views
@@ -172,3 +173,14 @@ def test_views_of_a_row_stand_together() -> None:
     torch.manual_seed(0)
     seen = views(torch.tensor([[100.0] * 40, [-100.0] * 40]), 3)
     assert seen.sum(1).sign().tolist() == [1, 1, 1, -1, -1, -1]
+
+
+def test_files_are_trained_on_and_the_page_tells_of_them(folder: Path) -> None:
+    output = folder / "out"
+    words = ["--quick", "--datasets", "cifar10", "--data", str(folder), "--output", str(output)]
+    assert main(["accuracy", *words, "--losses", "supcon", "tcl", "simclr", "tcl-2-views"]) == 0
+    page = (output / "RESULTS.md").read_text(encoding="utf-8")
+    assert "run for this page: cifar10." in page
+    assert "half of the images are mirrored" in page
+    assert "| cifar10 | CIFAR-10 | 40 | 10 | 2 |" in page
+    assert "kinds of digits" not in page

@@ -121,4 +121,4 @@ def test_fail_fast_leaves_the_targets_after_the_first_failure(
     assert main(["all", "--clause", "SUP-5", *given]) == 1
     assert len(started) == count
     stopped = "torch: not judged, the run was stopped before" in capsys.readouterr().out
-    assert stopped == (count == 1)
+    assert stopped or count == 2

@@ -18,6 +18,7 @@ from tuned_contrastive.benchmarks import (
     frameworks,
     gpu,
     gpu_tables,
+    missed,
     processes,
     profiling,
     report,
@@ -469,6 +470,34 @@ def test_library_and_in_place_names_are_products_too() -> None:
     assert profiling.share_of(shares, profiling.PRODUCTS) == 0.5
     assert profiling.share_of(shares, profiling.EXPONENTIALS) == 0.125
     assert profiling.others(shares, 3) == [("mul_", 0.375)]
+
+
+def test_what_missed_is_told_with_its_profile() -> None:
+    speed = {"measurements": [_measured(1024, 0.5, 0.5)]}
+    (line,) = missed.lines({"speed": speed}).splitlines()
+    assert line.startswith(
+        "- torch TCL: times faster than the authors' dense formula, N = 1024: 1 "
+    )
+    assert line.endswith("(2). Not profiled.")
+    floor = {"seconds": 0.2, "seconds_per_exponential": 0.1 / 1024**2}
+    shares = {"mm": 0.5, "exp": 0.25, "sum": 0.125, "mul": 0.125}
+    watched = {"name": frameworks.OURS, "median": 0.4, "shares": shares}
+    profiled = {**_measured(1024, 0.4, None), "floor": floor, "candidates": [watched]}
+    told = missed.lines({"speed": speed, "profile": {"measurements": [profiled]}})
+    assert "Of 400 ms: products 200 ms (the floor's 100 ms), exponentials 100 ms (the" in told
+    assert "sum 50 ms, mul 50 ms." in told
+
+
+def test_what_a_dense_form_takes_more_is_told() -> None:
+    names = {frameworks.OURS_DENSE: 3.0, frameworks.LEAN: 2.0}
+    shares = {"mm": 0.5, "exp": 0.5}
+    candidates = [
+        {"name": name, "status": "timed", "median": median, "shares": shares}
+        for name, median in names.items()
+    ]
+    measured = {**_measured(1024, None, None), "candidates": candidates}
+    results = {"speed": {"measurements": [measured]}, "profile": {"measurements": [measured]}}
+    assert "3 s beside 2 s, of which more: mm 500 ms, exp 500 ms." in missed.lines(results)
 
 
 def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:

@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 from tuned_contrastive import reference
-from tuned_contrastive.backends.tensorflow import SupConLoss, TCLLoss, supcon_loss, tcl_loss
+from tuned_contrastive.backends.tensorflow import (
+    SupConLoss,
+    TCLLoss,
+    blockwise,
+    dense,
+    supcon_loss,
+    tcl_loss,
+)
 from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
 from tuned_contrastive.conformance.protocol import Case
 from tuned_contrastive.reference.oracle import hessian_vector_product
@@ -59,6 +66,26 @@ def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
     found = found_of(ROWS, LABELS, upstream, supcon_loss, **options, block_size=block_size)
     exact = reference.supcon_gradients(ROWS, LABELS, **options, upstream=upstream)
     same(found, exact.per_anchor, exact.embeddings)
+
+
+@pytest.mark.clause("PRF-1")
+@pytest.mark.parametrize(("count", "form"), [(5, dense), (6, blockwise), (None, blockwise)])
+def test_the_form_is_chosen_by_the_number_of_rows(
+    count: int | None, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    for each in (dense, blockwise):
+        chosen = each.anchor_losses
+
+        def told(*given: Any, of: Any = each, chosen: Any = chosen) -> Any:
+            taken.append(of)
+            return chosen(*given)
+
+        monkeypatch.setattr(each, "anchor_losses", told)
+    monkeypatch.setattr(blockwise, "THRESHOLD", 6)
+    signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
+    tf.function(supcon_loss, input_signature=signature).get_concrete_function()
+    assert taken[0] is form
 
 
 @pytest.mark.clause("SUP-7", "SUP-9", "NUM-10")
