@@ -18,6 +18,7 @@ from tuned_contrastive.benchmarks.accuracy.statistics import Interval, holm, mea
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES
 from tuned_contrastive.benchmarks.tables import table
 
+SMALLEST_P = 0.001
 MOST_CHOSEN = 3
 """Choices of a loss that the page shows, the most frequent ones."""
 
@@ -91,8 +92,8 @@ def comparisons(found: Sequence[Comparison], over: str = "data set") -> str:
                 each.dataset,
                 f"{_title(each.first)} less {_title(each.second)}",
                 points(each.difference),
-                f"{each.difference.p:.3f}",
-                f"{adjusted:.3f}",
+                _p(each.difference.p),
+                _p(adjusted),
                 f"{each.higher} higher, {each.lower} lower",
                 verdict(each),
             ]
@@ -178,6 +179,10 @@ def _tuned(parameters: Mapping[str, float]) -> str:
     names["temperature"] = "T"
     told = [f"{names[name]} {parameters[name]:g}" for name in names if name in parameters]
     return ", ".join(told)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= SMALLEST_P else f"< {SMALLEST_P:g}"
 
 
 def _title(name: str) -> str:
