@@ -489,15 +489,12 @@ def test_what_missed_is_told_with_its_profile() -> None:
 
 
 def test_what_a_dense_form_takes_more_is_told() -> None:
-    names = {frameworks.OURS_DENSE: 3.0, frameworks.LEAN: 2.0}
-    shares = {"mm": 0.5, "exp": 0.5}
-    candidates = [
-        {"name": name, "status": "timed", "median": median, "shares": shares}
-        for name, median in names.items()
-    ]
+    ours = {"name": frameworks.OURS_DENSE, "median": 3.0, "shares": {"mm": 0.5, "exp": 0.5}}
+    lean = {"name": frameworks.LEAN, "median": 2.0, "shares": {"mm": 0.75, "sum": 0.25}}
+    candidates = [each | {"status": "timed"} for each in (ours, lean)]
     measured = {**_measured(1024, None, None), "candidates": candidates}
     results = {"speed": {"measurements": [measured]}, "profile": {"measurements": [measured]}}
-    assert "3 s beside 2 s, of which more: mm 500 ms, exp 500 ms." in missed.lines(results)
+    assert "3 s beside 2 s, of which more: exp 1.5 s." in missed.lines(results)
 
 
 def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:

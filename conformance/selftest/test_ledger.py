@@ -8,6 +8,7 @@ import pytest
 
 from tuned_contrastive.conformance import command, ledger
 from tuned_contrastive.conformance.__main__ import main
+from tuned_contrastive.conformance.junit import junit
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import Result
 from tuned_contrastive.conformance.verdict import ClauseResult
@@ -70,6 +71,8 @@ def test_what_exceeds_the_ledger_stands_in_the_reports(
     judged(WRONG, monkeypatch, "--json", str(file))
     (entry,) = json.loads(file.read_text(encoding="utf-8"))["results"]
     assert any("float64 loss uses inf, recorded is 0.1" in note for note in entry["notes"])
+    document = {"spec_version": "1.0", "environment": {}, "results": [entry]}
+    assert '<testcase classname="numpy" name="ledger">' in junit(document)
 
 
 def test_only_what_is_as_declared_is_recorded(

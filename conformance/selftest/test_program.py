@@ -98,6 +98,14 @@ def test_a_line_that_is_no_answer_fails_its_case_and_starts_the_program_anew(
     assert faulty(tmp_path, fault, told) == 1
 
 
+def test_blank_lines_after_an_answer_are_no_answers(tmp_path: Path) -> None:
+    fault = "print(json.dumps(answer) + '\\n', flush=True); continue"
+    subject = Program(written(tmp_path, fault), seconds=5)
+    found = [float(subject.loss(CASE).loss) for _ in range(3)]
+    assert found == [1, 2, 3]  # the same process
+    subject.close()
+
+
 def test_a_line_after_an_answer_is_told_before_the_next_case(tmp_path: Path) -> None:
     fault = "print(json.dumps(answer) + '\\ndone', flush=True); continue"
     subject = Program(written(tmp_path, fault), seconds=5)
