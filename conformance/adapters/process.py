@@ -39,7 +39,7 @@ class Process:
         self._unwritten = memoryview(f"{line}\n".encode())
         self._open.register(self._stdin, selectors.EVENT_WRITE)
         answers = self._read[self._stdout]
-        while self._unwritten or b"\n" not in answers:
+        while self._unwritten or not _has_line(answers):
             if not self._is_open(self._stdout):
                 raise LostError(self._last_words(deadline))
             if len(answers) > LONGEST_LINE:
@@ -56,7 +56,6 @@ class Process:
         more = self._read[self._stdout].decode(errors="replace").strip()
         if more:
             raise LostError(f"had written more than one line before: {told(more)}")
-        self._read[self._stdout].clear()  # blank lines answer nothing
 
     def end(self) -> None:
         """Kill it with all that it started, and close our ends of its pipes."""
@@ -107,3 +106,10 @@ class Process:
         said = self._read[self._stderr].decode(errors="replace").split("\n")
         last = [line.strip() for line in said if line.strip()][-1:]
         return ": ".join((f"ended with status {status}", *map(told, last)))
+
+
+def _has_line(heard: bytearray) -> bool:
+    """Return whether a line has come; blank ones answer nothing, and are dropped."""
+    while heard[:1].isspace():
+        del heard[:1]
+    return b"\n" in heard

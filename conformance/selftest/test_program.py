@@ -98,8 +98,10 @@ def test_a_line_that_is_no_answer_fails_its_case_and_starts_the_program_anew(
     assert faulty(tmp_path, fault, told) == 1
 
 
-def test_blank_lines_after_an_answer_are_no_answers(tmp_path: Path) -> None:
-    fault = "print(json.dumps(answer) + '\\n', flush=True); continue"
+@pytest.mark.parametrize("pause", [0, 0.5], ids=["at once", "while the next case is asked"])
+def test_blank_lines_after_an_answer_are_no_answers(tmp_path: Path, pause: float) -> None:
+    late = f"time.sleep({pause}); print(flush=True)"
+    fault = f"print(json.dumps(answer), flush=True); {late}; continue"
     subject = Program(written(tmp_path, fault), seconds=5)
     found = [float(subject.loss(CASE).loss) for _ in range(3)]
     assert found == [1, 2, 3]  # the same process
