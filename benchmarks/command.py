@@ -52,18 +52,25 @@ def memory(options: argparse.Namespace) -> int:
         ]
         progress = Progress("memory", len(jobs))
         for name, case, candidate in jobs:
-            request = _request("memory", name, options, folder)
-            request |= {"cases": [_as_json(case)], "candidate": candidate}
-            heard: list[Document] = []
             told = f"{name}: {case.told}, {candidate}"
             progress.at(told)
-            why = ask(request, heard.append)
-            failed = {"framework": name, **case.as_json(), "name": candidate,
-                      "status": told_breakdown(why), "reason": why}  # fmt: skip
-            found["measurements"].append(heard[0]["done"] if heard else failed)
+            found["measurements"].append(peak_memory(name, case, candidate, options, folder))
             progress.step(told)
         progress.close()
     return _conclude(found, options)
+
+
+def peak_memory(
+    name: str, case: Case, candidate: str, options: argparse.Namespace, folder: str
+) -> Document:
+    """Return what one candidate's step takes in a process of its own, as its measurement."""
+    request = _request("memory", name, options, folder)
+    request |= {"cases": [_as_json(case)], "candidate": candidate}
+    heard: list[Document] = []
+    why = ask(request, heard.append)
+    failed = {"framework": name, **case.as_json(), "name": candidate,
+              "status": told_breakdown(why), "reason": why}  # fmt: skip
+    return heard[0]["done"] if heard else failed
 
 
 def profile(options: argparse.Namespace) -> int:

@@ -1,23 +1,42 @@
 """The same measurements as pytest-benchmark cases: ``pytest benchmarks --benchmark-only``.
 
 PyTorch's, or those of the frameworks in TC_BENCHMARK_FRAMEWORKS, separated by commas, which then
-share a process. Sizes are those of TC_BENCHMARK_SIZES, by default 256 and 1024.
+share a process. Sizes are those of TC_BENCHMARK_SIZES, by default 256 and 1024; a rival is what
+TC_BENCHMARK_RIVAL names, as ``--rival`` takes it, and then of one framework. ``--benchmark-json``
+holds what else was found as `extra_info`: the share of the allowed error that was used, the floor
+(`floor.py`), and what a fresh process of its own took (`memory.py`).
 """
 
+import argparse
 import os
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tuned_contrastive.benchmarks.cases import LOSSES, Case
+from tuned_contrastive.benchmarks.command import peak_memory
 from tuned_contrastive.benchmarks.environment import cores, memory_bytes
-from tuned_contrastive.benchmarks.frameworks import Candidate, Framework, load
+from tuned_contrastive.benchmarks.floor import Floor
+from tuned_contrastive.benchmarks.frameworks import Candidate, Framework, load, load_rival
 from tuned_contrastive.benchmarks.truth import truth
 
 FRAMEWORKS = os.environ.get("TC_BENCHMARK_FRAMEWORKS", "torch").split(",")
 SIZES = [int(size) for size in os.environ.get("TC_BENCHMARK_SIZES", "256,1024").split(",")]
-runner = cache(lambda name: load(name, min(2, cores())))
+RIVAL = os.environ.get("TC_BENCHMARK_RIVAL")
+THREADS = min(2, cores())
+OPTIONS = argparse.Namespace(
+    quick=False, seconds=1.0, threads=THREADS, rival=RIVAL, memory_limit=0.0
+)
+runner = cache(lambda name: load(name, THREADS))
+floor = cache(lambda name: Floor.of(runner(name)))
+
+
+def candidates(name: str, case: Case) -> list[Candidate]:
+    """Return what can compute a case's loss, the user's own last."""
+    rival = load_rival(runner(name), RIVAL)
+    return runner(name).candidates(case) + ([rival] if rival else [])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -31,14 +50,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for loss in LOSSES
         for N in SIZES
         for case in [Case(loss, N)]
-        for each in runner(name).candidates(case)
+        for each in candidates(name, case)
     ]  # fmt: skip
     metafunc.parametrize(("framework", "case", "candidate"), found)
 
 
 @pytest.mark.filterwarnings("default")  # whatever a rival warns of
 def test_value_and_gradient(
-    framework: Framework, case: Case, candidate: Candidate, benchmark: Any
+    framework: Framework, case: Case, candidate: Candidate, benchmark: Any, tmp_path: Path
 ) -> None:
     """Time a candidate that is right on this very input."""
     if candidate.bytes_for(case.N) > memory_bytes("MemAvailable"):
@@ -49,4 +68,9 @@ def test_value_and_gradient(
     if not share <= 1 and not candidate.is_ours:
         pytest.skip(f"wrong on this input: {share:.3g} times the allowed error")
     assert share <= 1
+    benchmark.extra_info["share of the allowed error"] = share
+    benchmark.extra_info["floor"] = floor(framework.name).as_json(case.N, case.D)
+    benchmark.extra_info["memory"] = peak_memory(
+        framework.name, case, candidate.name, OPTIONS, str(tmp_path)
+    )
     benchmark(step)

@@ -57,22 +57,16 @@ def serve(request: dict[str, Any], tell: Tell) -> None:
     # Only now: a framework starts as many threads as there are cores.
     from tuned_contrastive.benchmarks import gpu_timing, memory, profiling, speed
     from tuned_contrastive.benchmarks.floor import Floor
-    from tuned_contrastive.benchmarks.frameworks import load
-    from tuned_contrastive.conformance.targets import TargetError, load_attribute
+    from tuned_contrastive.benchmarks.frameworks import load, load_rival
+    from tuned_contrastive.conformance.targets import TargetError
 
     framework = load(request["framework"], int(request["threads"]), request["device"])
     if request["device"] == "cpu":
         limit_memory(float(request["memory_bytes"]))
-    rival = None
-    if request.get("rival"):
-        try:
-            found = load_attribute(request["rival"])
-        except TargetError as error:
-            return tell({"usage": str(error)})
-        found = found() if isinstance(found, type) else found
-        if not callable(found):
-            return tell({"usage": f"{request['rival']} must be callable as (embeddings, labels)"})
-        rival = framework.rival(Path(request["rival"]).name, found)
+    try:
+        rival = load_rival(framework, request.get("rival"))
+    except TargetError as error:
+        return tell({"usage": str(error)})
     settings = speed.Settings(
         **request["settings"],
         memory_bytes=float(request["memory_bytes"]) * SHARE_OF_MEMORY,

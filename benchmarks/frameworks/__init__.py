@@ -5,12 +5,14 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuned_contrastive.benchmarks.cases import Batch, Case
+from tuned_contrastive.conformance.targets import TargetError, load_attribute
 
 OURS = "ours"
 OURS_XLA = "ours, XLA"
@@ -85,6 +87,17 @@ def load(name: str, threads: int, device: str = "cpu") -> Framework:
     module = importlib.import_module(f"tuned_contrastive.benchmarks.frameworks.{name}")
     found: Framework = module.make(threads, device)
     return found
+
+
+def load_rival(framework: Framework, place: str | None) -> Candidate | None:
+    """Return what a user named as FILE.py:attribute; TargetError where it cannot be called."""
+    if not place:
+        return None
+    found = load_attribute(place)
+    found = found() if isinstance(found, type) else found
+    if not callable(found):
+        raise TargetError(f"{place} must be callable as (embeddings, labels)")
+    return framework.rival(Path(place).name, found)
 
 
 def with_block_size(loss: Callable[..., Any], size: int) -> Callable[..., Any] | None:

@@ -1,6 +1,7 @@
 """The benchmarks' command, truth, tables and figures, on tiny sizes; nothing timed is asserted."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -262,6 +263,25 @@ def test_memory_of_a_wrong_rival_is_not_told(rivals: Path) -> None:
     assert (done.returncode, found[frameworks.OURS]["status"]) == (0, "measured")
     assert found["mine.py:with_anchor"]["status"] == "wrong"
     assert "| mine.py:with_anchor | wrong: " in done.stdout
+
+
+def test_pytest_benchmark_has_the_same_cases(rivals: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", str(ROOT / "benchmarks"), "--benchmark-only",
+               "--benchmark-max-time=0.1", f"--benchmark-json={rivals / 'a.json'}",
+               "-k", "supcon and (ours or mine) and not block_size"]  # fmt: skip
+    chosen = {"TC_BENCHMARK_SIZES": "200", "TC_BENCHMARK_RIVAL": f"{rivals / 'mine.py'}:right"}
+    own = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**own, **chosen}
+    )
+    assert done.returncode == 0, done.stdout
+    found = {each["param"]: each for each in read(rivals / "a.json")["benchmarks"]}
+    assert found.keys() == {"torch-supcon-200-ours", "torch-supcon-200-mine.py:right"}
+    for each in found.values():
+        told = each["extra_info"]
+        assert each["stats"]["median"] > told["floor"]["seconds"] > 0
+        assert 0 < told["share of the allowed error"] <= 1
+        assert told["memory"]["status"] == "measured"
 
 
 @pytest.mark.parametrize("ending", ["", "{"])
