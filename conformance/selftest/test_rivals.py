@@ -1,10 +1,7 @@
 """Published losses fail the clauses that rivals.toml says, and pass those that it says."""
 
-import inspect
 import re
 import tomllib
-from collections.abc import Collection
-from dataclasses import replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -14,7 +11,7 @@ import pytest
 import torch
 
 from tuned_contrastive.conformance.records import Ran
-from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.selftest import rivals
 from tuned_contrastive.conformance.selftest.test_document import (
     BATCHES,
@@ -23,17 +20,10 @@ from tuned_contrastive.conformance.selftest.test_document import (
     embeddings,
     shown,
 )
-from tuned_contrastive.conformance.suite import (
-    test_definitions,
-    test_gradient_definitions,
-    test_inputs,
-    test_laws,
-)
-from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.spec import contract
 from tuned_contrastive.spec.clauses import load_clauses
 
-ENDINGS = ("fails", "passes")
+ENDINGS = {"fails": "fail", "passes": "pass"}
 TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads(
     Path(__file__).with_name("rivals.toml").read_text(encoding="utf-8")
 )
@@ -46,9 +36,6 @@ LINES = [
 ]
 SPEC = (Path(contract.__file__).parent / "spec.md").read_text(encoding="utf-8")
 CODE = re.compile(r"X\d+")
-NUMBERS = ("NUM-14", "NUM-15")
-"""What every comparison of a vector cites."""
-
 FIGURE_OF = {
     "supcontrast": "SupContrast, base_temperature 0.07",
     "google_research": "google-research supcon, one view",
@@ -73,39 +60,16 @@ SEVERAL_RANKS = {"X17"}
 
 
 @cache
-def records(rival: str) -> tuple[Ran, ...]:
-    """Return how the tests and vectors ended that the table has something to say about."""
-    named = {name for line in TABLE[rival] for e in ENDINGS for name in line.get(e, ())}
-    everything, subject = load_vectors(), rivals.implementation(rival)
-    own = replace(everything, values=tuple(v for v in everything.values if mentions(named, v.id)))
-    clauses = {c for name in named for c in cited_by_tests().get(name, {name})}
-    return (
-        *run(subject, clauses=clauses & set(load_clauses())).ran,
-        *run(subject, clauses=NUMBERS, vectors=own).ran,
-    )
-
-
-@cache
-def cited_by_tests() -> dict[str, set[str]]:
-    """Return the clauses that the suite's tests cite, by name."""
-    return {
-        name: {c for mark in vars(test)["pytestmark"] if mark.name == "clause" for c in mark.args}
-        for module in (test_definitions, test_gradient_definitions, test_inputs, test_laws)
-        for name, test in inspect.getmembers(module, inspect.isfunction)
-        if name.startswith("test_")
-    }
-
-
-def mentions(named: Collection[str], vector: str) -> bool:
-    """Return whether a vector is named, or a test of it."""
-    return any(name == vector or f"[{vector}-" in name for name in named)
+def judged(rival: str) -> Result:
+    """Return how everything ended that applies to a rival."""
+    return run(rivals.implementation(rival))
 
 
 def about(rival: str, name: str) -> list[Ran]:
     """Return what is recorded of a clause, a test or a vector."""
     return [
         record
-        for record in records(rival)
+        for record in judged(rival).ran
         if name in (*record.clauses, record.test, record.test.partition("[")[0], record.vector)
     ]
 
@@ -117,6 +81,19 @@ def test_rival_ends_as_the_table_says(rival: str, ending: str, name: str) -> Non
     assert {record.status for record in found} <= {"pass", "fail"}
     assert found
     assert bool(failed) == (ending == "fails"), failed[:1]
+
+
+@pytest.mark.parametrize("rival", TABLE)
+def test_every_clause_that_applies_is_in_the_table(rival: str) -> None:
+    told = {
+        (name, status)
+        for line in TABLE[rival]
+        for ending, status in ENDINGS.items()
+        for name in line.get(ending, ())
+        if name in load_clauses()
+    }
+    ended = judged(rival).status.items()
+    assert told == {(name, status) for name, status in ended if status in ENDINGS.values()}
 
 
 def test_every_rival_has_lines_with_reasons() -> None:
