@@ -173,22 +173,6 @@ class Judge:
         return self.clauses is None or not self.clauses.isdisjoint(parametrise.clauses_of(item))
 
 
-class TableAtTheEnd:
-    """Prints the clauses after pytest's own report, for those who run pytest themselves."""
-
-    def __init__(self, judge: Judge, target: str) -> None:
-        self.judge = judge
-        self.target = target
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write the table."""
-        # imported here, since run.py imports this module
-        from tuned_contrastive.conformance import report, run
-
-        result = run.conclude(self.judge, self.target, partial=True)
-        terminalreporter.write_line(report.table(report.entry_of(result)))
-
-
 def _not_applicable(item: pytest.Item, reason: str) -> NotApplicable:
     return NotApplicable(
         item.name, parametrise.clauses_of(item), reason, parametrise.vector_of(item)

@@ -155,10 +155,11 @@ def run(
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
     narrowed = (clauses, tests, of_vectors) != (None, None, None)
     partial = narrowed or judge.stopped or judge.interrupted
-    return conclude(judge, target or implementation.name, declared, not_applicable, partial=partial)
+    name = target or implementation.name
+    return _conclude(judge, name, declared, not_applicable, partial=partial)
 
 
-def conclude(
+def _conclude(
     judge: Judge,
     target: str,
     declared: Sequence[Deviation] = (),

@@ -7,7 +7,7 @@ function drawGrid() {
   const columns = make("colgroup", {}, make("col"));
   columns.append(...results.map(() => make("col", { class: "target" })));
   const head = make("tr", { role: "row" }, make("td", { role: "gridcell" }));
-  rows.push([head.firstChild, ...results.map((entry, k) => targetCell(entry, k))]);
+  rows.push([head.firstChild, ...results.map((entry) => targetCell(entry))]);
   head.append(...rows[0].slice(1));
   grid.style.setProperty("--targets", results.length);
   grid.append(columns, make("thead", { role: "rowgroup" }, head));
@@ -31,12 +31,12 @@ function familyGroup(letters, title, own) {
   return group;
 }
 
-function targetCell(entry, k) {
+function targetCell(entry) {
   const name = entry.target.split(/(?<=_)/).flatMap((part) => [part, make("wbr")]);
   const told = make("small", {}, verdict(entry));
   const made = make("th", { role: "columnheader", scope: "col", tabindex: -1 }, ...name, told);
   if (entry.version) told.prepend(`${entry.version}, `);
-  return Object.assign(made, { show: () => showTarget(entry, k) });
+  return Object.assign(made, { show: () => showTarget(entry) });
 }
 
 function clauseCell(id) {
