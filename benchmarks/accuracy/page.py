@@ -1,11 +1,16 @@
 """The words of ``RESULTS.md`` around its tables: what was run, and what it can support."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tuned_contrastive.benchmarks.accuracy import data, views
 from tuned_contrastive.benchmarks.accuracy.files import SOURCES
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
 from tuned_contrastive.benchmarks.accuracy.names import TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import Plan
 from tuned_contrastive.benchmarks.accuracy.tuning import MOST_SMOOTHING, RANGES, SCALED_DOWN
+from tuned_contrastive.benchmarks.response import tables
+from tuned_contrastive.benchmarks.response.style import pairs_of, parameters_of
 
 OPENING = """# The paper's claims about accuracy, checked
 
@@ -121,27 +126,36 @@ def _ties(findings: Findings) -> str:
     return f"{', '.join(told) or 'no choice'} had equals"
 
 
-def responses(at: str) -> str:
+def responses(at: str, positive: Mapping[str, Any], negative: Mapping[str, Any]) -> str:
     """Return the section on the claims that are no matter of accuracy.
 
     Parameters
     ----------
     at : str
         The folder of the figures of responses, seen from the page.
+    positive, negative : mapping
+        The arrays of the figures of one positive and of one negative.
     """
     return f"""
 ## Claims 2 and 3: gradient responses
 
 Not a matter of accuracy: `python -m tuned_contrastive.benchmarks response --output DIR` draws them.
+Both tables show figures 1 and 2 of [the page of responses]({at}/README.md) at four similarities:
+dl_i/ds_ij of one pair of an anchor with {pairs_of(positive["setting"])},
+from the reference.
 
 ![The response of one positive, from hard to easy]({at}/positive.svg)
 
-A positive of one anchor, from hard to easy: below 0 it is pulled in, above 0 pushed away.
+A positive, from hard to easy: below 0 it is pulled in, above 0 pushed away
+({parameters_of(positive["setting"], "T", "k2")}).
 
+{tables.positive(positive)}
 ![The response of one negative, from easy to hard]({at}/negative.svg)
 
-A negative, from easy to hard, for several k2. [The page of responses]({at}/README.md) has the
-settings of both and five figures more, the last of them measured on trained embeddings.
+A negative, from easy to hard, for several k2 ({parameters_of(negative["setting"], "T", "k1")}).
+
+{tables.negative(negative)}
+The page has five figures more, the last of them measured on trained embeddings.
 
 {RESPONSES_SUPPORTED}
 """

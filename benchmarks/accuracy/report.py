@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
 from tuned_contrastive.benchmarks.accuracy.names import TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval
+from tuned_contrastive.benchmarks.response import curves
 from tuned_contrastive.benchmarks.response.command import RESULTS as RESPONSES
+from tuned_contrastive.benchmarks.response.command import rounded
 
+Document = dict[str, Any]
 Record = Mapping[str, Any]
 PAGE, CURVES = Path("RESULTS.md"), Path("results/curves.json")
 KINDS = ("linear", "neighbours")
@@ -63,7 +67,7 @@ def document(findings: Findings, output: Path) -> str:
         page.how(findings),
         tables.data_sets(findings),
         page.ALTERED if set(plan.datasets) & set(ALTERED) else "",
-        page.responses(responses),
+        page.responses(responses, *_of_one_pair()),
     ]
     if findings.datasets("supervised"):
         parts += [
@@ -77,6 +81,12 @@ def document(findings: Findings, output: Path) -> str:
         parts.append(_frameworks(findings))
     parts.append(page.limits(plan))
     return "\n".join(part for part in parts if part)
+
+
+@cache
+def _of_one_pair() -> tuple[Document, Document]:
+    """Return the arrays of figures 1 and 2 of responses: of a positive, and of a negative."""
+    return rounded(curves.positive()), rounded(curves.negative())
 
 
 def supervised_comparisons(findings: Findings) -> list[Comparison]:

@@ -41,13 +41,13 @@ def _positive(found: Document) -> str:
     hard = found["s"].index(0.0)
     pulls = ", ".join(number(-line["response"][hard]) for line in tcl)
     k1s = ", ".join(number(line["k1"]) for line in tcl)
-    starts = ", ".join(_start(found["s"], line) for line in tcl)
+    starts = ", ".join(start(found["s"], line) for line in tcl)
     easy = [number(line["response"][-1]) for line in (supcon, *tcl)]
     return f"""Left: the response of one positive over its similarity. Right: the norm of the
 gradient that the anchor's loss gives to this row; it is 0 where the response is, and at the ends,
 where the pair lies on one line.
 Setting: {parameters_of(setting, "T", "k2")}, {pairs_of(setting)}; the positive that varies
-is one of them. SupCon pushes this positive away {_start(found["s"], supcon)};
+is one of them. SupCon pushes this positive away {start(found["s"], supcon)};
 TCL with k1 = {k1s}: {starts}. At similarity 1 the response is {easy[0]} in SupCon and
 {", ".join(easy[1:])} in TCL. A hard positive (similarity 0) is pulled with
 {number(-supcon["response"][hard])} by SupCon, and with {pulls} by TCL."""
@@ -145,7 +145,8 @@ CAPTIONS: dict[str, tuple[str, Callable[[Document], str]]] = {
 """Title and caption of each figure, in the page's order."""
 
 
-def _start(s: list[float], line: Document) -> str:
+def start(s: list[float], line: Document) -> str:
+    """Return from which similarity on a line is above 0."""
     above = [at for at, response in zip(s, line["response"], strict=True) if response > 0]
     return f"from similarity {number(above[0])} on" if above else "nowhere"
 

@@ -156,6 +156,13 @@ def test_committed_page_follows_from_its_records(committed: Findings) -> None:
     assert report.document(committed, command.OUTPUT) == page
 
 
+def test_readme_quotes_the_page() -> None:
+    readme = (command.OUTPUT.parents[1] / "README.md").read_text(encoding="utf-8")
+    quoted = " ".join(line[2:] for line in readme.splitlines() if line.startswith("> "))
+    assert quoted.startswith("Claim 4, ")
+    assert f"\n- {quoted}\n" in (command.OUTPUT / report.PAGE).read_text(encoding="utf-8")
+
+
 def test_committed_curves_follow_from_their_records(committed: Findings) -> None:
     content = json.loads((command.OUTPUT / report.CURVES).read_text(encoding="utf-8"))
     found = [curve.as_json() for curve in report.all_curves(committed)]
