@@ -49,6 +49,15 @@ def strict() -> Any:
         yield
 
 
+@pytest.mark.clause("SUP-2")
+def test_the_smallest_norm_is_not_rounded_to_float32() -> None:
+    below = np.float32(1e-12)  # is 9.99999996e-13
+    for length, is_zero in ((below, True), (np.nextafter(below, np.float32(1)), False)):
+        x = jnp.eye(4).at[0, 0].set(length)
+        gradient = jax.grad(lambda x: supcon_loss(x, [0, 0, 1, 1], temperature=0.7))(x)
+        assert bool((gradient[0] == 0).all()) == is_zero
+
+
 def doubled(x: Any, temperature: Any, k1: Any, k2: Any) -> Any:
     """Return twice the loss, for an upstream gradient of 2."""
     return 2 * tcl_loss(x, LABELS, temperature=temperature, k1=k1, k2=k2)

@@ -44,6 +44,17 @@ def rows() -> Any:
     return tf.constant(ROWS)
 
 
+@pytest.mark.clause("SUP-2")
+def test_the_smallest_norm_is_not_rounded_to_float32() -> None:
+    below = np.float32(1e-12)  # is 9.99999996e-13
+    for length, is_zero in ((below, True), (np.nextafter(below, np.float32(1)), False)):
+        x = tf.Variable(np.diag([length, 1, 1, 1]).astype(np.float32))
+        with tf.GradientTape() as tape:
+            loss = supcon_loss(x, [0, 0, 1, 1], temperature=0.7)
+        gradient = tape.gradient(loss, x)
+        assert bool(tf.reduce_all(gradient[0] == 0)) == is_zero
+
+
 @pytest.mark.clause("NUM-16")
 @compilers
 def test_one_trace_serves_every_size(xla: bool) -> None:

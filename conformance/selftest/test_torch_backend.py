@@ -92,6 +92,16 @@ def test_numpy_labels_may_be_a_reversed_read_only_view(rows: torch.Tensor) -> No
     assert torch.equal(tcl_loss(rows, labels), tcl_loss(rows, LABELS))
 
 
+@pytest.mark.clause("SUP-2")
+def test_the_smallest_norm_is_not_rounded_to_float32() -> None:
+    below = np.float32(1e-12)  # is 9.99999996e-13
+    for length, is_zero in ((below, True), (np.nextafter(below, np.float32(1)), False)):
+        x = torch.eye(4).index_put((torch.tensor(0), torch.tensor(0)), torch.tensor(length))
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(supcon_loss(x, [0, 0, 1, 1], temperature=0.7), x)
+        assert bool((gradient[0] == 0).all()) == is_zero
+
+
 class _Counting:
     """A backend of torch.compile that runs the graph as it is and counts the graphs."""
 
