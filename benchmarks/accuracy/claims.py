@@ -89,8 +89,8 @@ Validation accuracy, mean over {scale.sweep_seeds} seeds, everything else at the
 is the 95 % interval, {NARROW}.
 
 {means}
-How far a seed's accuracy moves, best value less worst, in points: mean (95 % interval, over these
-draws of the same rows; too narrow for new rows). {around}
+How far a seed's accuracy moves, best value less worst, in points: mean (95 % interval,
+{NARROW}). {around}
 
 {spreads}
 {supported}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy.findings import DIFFERENCES, Curve
+from tuned_contrastive.benchmarks.accuracy.names import ONLY_TCL
 
 # As in the figures of responses; every line also has its own marker and dashes, for print.
 STYLES = {"SupCon": ("#000000", "o", "-"), "TCL": ("#0072B2", "s", (0, (5, 1.5)))}
@@ -19,7 +20,6 @@ AXES = {
     "epochs": ("epochs", "log"),
     "embedding": ("embedding size", "log"),
 }
-ONLY_TCL = ("k1", "k2")
 COLUMNS, WIDTH = 3, 7.4
 """Panels side by side, and inches of them together."""
 NEAREST = 0.13

@@ -7,6 +7,9 @@ SELF_SUPERVISED = (
     "tcl-3-views", "tcl-2-views", "simclr", "simclr-3-views", "ntxent", "vicreg", "barlow-twins",
     "simsiam",
 )  # fmt: skip
+ONLY_TCL = ("k1", "k2")
+"""The parameters that SupCon has not."""
+
 TITLES = {
     UNTRAINED: "untrained encoder",
     CROSS_ENTROPY: "cross-entropy",

@@ -21,7 +21,7 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     difference_curves,
     spread_difference,
 )
-from tuned_contrastive.benchmarks.accuracy.names import TITLES
+from tuned_contrastive.benchmarks.accuracy.names import ONLY_TCL, TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval
 from tuned_contrastive.benchmarks.response import curves
@@ -32,8 +32,6 @@ Document = dict[str, Any]
 Record = Mapping[str, Any]
 PAGE, CURVES = Path("RESULTS.md"), Path("results/curves.json")
 KINDS = ("linear", "neighbours")
-OWN = ("k1", "k2")
-"""The parameters that SupCon has not."""
 
 
 def write(lines: Sequence[Record], plan: Plan, output: Path) -> None:
@@ -163,8 +161,8 @@ def _stability(findings: Findings) -> str:
 def _moves(findings: Findings) -> tuple[dict[str, Interval], dict[str, Interval]]:
     """Return the differences of spreads by parameter, and TCL's own spreads over k1 and k2."""
     found = {name: spread_difference(findings, name) for name in findings.plan.scale.sweeps}
-    differences = {name: each[2] for name, each in found.items() if name not in OWN}
-    return differences, {name: each[0] for name, each in found.items() if name in OWN}
+    differences = {name: each[2] for name, each in found.items() if name not in ONLY_TCL}
+    return differences, {name: each[0] for name, each in found.items() if name in ONLY_TCL}
 
 
 def _without_labels(findings: Findings) -> str:

@@ -12,7 +12,7 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     own_classifier,
     spread_difference,
 )
-from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, ONLY_TCL, TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, SWEPT, batch_count
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval, holm, mean_interval
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES
@@ -122,7 +122,7 @@ def sweeps(findings: Findings) -> str:
         for loss in SWEPT:
             means = [mean_interval(each).mean for each in findings.swept(loss, name)]
             told = [f"{v:g}: {100 * m:.1f}" for v, m in zip(values, means, strict=True)]
-            if loss == "tcl" or name not in ("k1", "k2"):
+            if loss == "tcl" or name not in ONLY_TCL:
                 rows.append([name.replace("_", " "), TITLES[loss], ", ".join(told)])
     return table(["parameter", "loss", "value: mean validation accuracy, %"], rows)
 
@@ -132,7 +132,7 @@ def spreads(findings: Findings) -> str:
     rows = []
     for name in findings.plan.scale.sweeps:
         tcl, supcon, difference = spread_difference(findings, name)
-        own = name in ("k1", "k2")
+        own = name in ONLY_TCL
         told = [percent(tcl), "" if own else percent(supcon), "" if own else points(difference)]
         rows.append([name.replace("_", " "), *told, "" if own else moves(difference)])
     head = ["parameter", "TCL moves", "SupCon moves", "TCL less SupCon", "supports"]
