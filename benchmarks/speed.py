@@ -26,7 +26,7 @@ LARGEST = {frameworks.OURS_DENSE: 4096}
 """Up to which N our further forms take part: they tell no more above it, and take minutes."""
 
 LONG = 16.0
-"""Seconds from which on a first call is not followed by a warm-up, nor by more than two rounds."""
+"""Seconds from which on a first call is not followed by a warm-up, nor by more than 3 rounds."""
 
 FLOOR_FROM = 4096
 """From this N the floor's rates are measured in the rounds; below they are the process's first."""
@@ -38,8 +38,8 @@ class Settings:
 
     seconds: float = 6.0
     """For the rounds of one case; the fewest rounds are run however long they take."""
-    fewest: int = 3
-    """Rounds; two where a round is `LONG`."""
+    fewest: int = 5
+    """Rounds; three where a round is `LONG`."""
     most: int = 40
     memory_bytes: float = float("inf")
     folder: Path | None = None
@@ -163,7 +163,7 @@ def _take_turns(runners: Sequence[_Runner], settings: Settings, floor: Floor, ca
         runner.calls = max(1, round(SHORTEST / last))
         lasts.append(last * runner.calls)
     rounds = int(settings.seconds / max(sum(lasts), 1e-9))
-    rounds = min(max(rounds, settings.fewest if sum(lasts) < LONG else 2), settings.most)
+    rounds = min(max(rounds, settings.fewest if sum(lasts) < LONG else 3), settings.most)
     gc.collect()
     turns: list[Callable[[], None]] = [_turn(runner) for runner in runners]
     turns += [rates.sample] if own_floor else []

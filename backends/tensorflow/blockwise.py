@@ -12,16 +12,16 @@ from typing import Any, NamedTuple, TypeAlias
 import tensorflow as tf
 from tensorflow import Tensor
 from tensorflow.python.eager.forwardprop_util import pack_tangents  # has no public name
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # nor has this
 
 from tuned_contrastive.backends.tensorflow import dense, tiles
 from tuned_contrastive.backends.tensorflow.rows import Order, cut_like, cut_rows, sort_rows
 from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
 
-THRESHOLD = 1024
-"""From this number of rows on, tiles are faster than all pairs at once (PRF-2), compiled by XLA:
-9.9 : 11.4 ms for SupCon and 11.0 : 12.8 for TCL. In a graph they are as fast, 14.9 : 14.9, or for
-TCL slower, 19.7 : 16.6, and faster from 1536 on: 23.7 : 25.9, 27.1 : 27.8 (medians of 25, D = 128,
-2-core CPU)."""
+THRESHOLD = (1024, 1536)
+"""From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
+CPU): at 1024 rows compiled by XLA 10.5 : 12.4 ms for SupCon and 11.8 : 14.6 for TCL; the second
+in a graph, 23.5 : 23.8 and 27.7 : 28.9 at 1536, 16.8 : 14.1 and 20.2 : 16.4 at 1024."""
 
 BLOCK_SIZE = 512
 """Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024
@@ -44,6 +44,14 @@ class Form(NamedTuple):
     bounded: bool  # no row is longer than 1
     block: int
     even: bool
+
+
+def chosen(z: Tensor, block_size: int | None) -> bool:
+    """Return whether the losses of these rows are computed by tiles."""
+    if block_size is not None:
+        return block_size > 0
+    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    return z.shape[0] is None or z.shape[0] >= THRESHOLD[not compiled]  # not known, it may be large
 
 
 def anchor_losses(

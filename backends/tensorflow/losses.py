@@ -179,12 +179,11 @@ def weighted_loss(
     T = _scalar(scalars["temperature"], rows)
     k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
     z = _unit_rows(rows) if normalize else rows
-    N = rows.shape[0]  # not known, it may be large
-    if block_size == 0 or (block_size is None and N is not None and N < blockwise.THRESHOLD):
-        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
-    else:
+    if blockwise.chosen(z, block_size):
         block = operator.index(block_size or 0)
         losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block)
+    else:
+        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
     # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
     finite = tf.cast(tf.math.is_finite(tf.stop_gradient(rows)), dtype)
     all_finite = tf.reduce_min(finite) > 0  # reduce_all is far slower

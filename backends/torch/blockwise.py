@@ -23,13 +23,21 @@ from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
 
-THRESHOLD = 768
-"""From this number of rows on, tiles are faster than all pairs at once (PRF-2): at 768 10.4 : 12.8
-ms for SupCon and 16.9 : 17.5 for TCL, at 1100 15.0 : 21.3 and 25.5 : 41.0. Between them TCL is as
-fast in either form, now one ahead and now the other (D = 128, 2-core CPU)."""
+THRESHOLD = (768, 1280)
+"""From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
+CPU): at 768 rows 9.3 : 11.4 ms for SupCon, 16.6 : 31.0 for TCL whose parameters are tensors. The
+second where they are numbers: TCL takes 20.2 : 21.4 ms at 1280, and at 1024 13.0 : 12.2."""
 
 BLOCK_SIZE = {"cpu": 512}
 """Rows of a tile: one that stays in the cache of a CPU; elsewhere not measured, 4096."""
+
+
+def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None) -> bool:
+    """Return whether the losses of these rows are computed by tiles."""
+    if block_size is not None:
+        return block_size > 0
+    by_numbers = not any(isinstance(value, Tensor) for value in (T, k1, k2))
+    return len(z) >= THRESHOLD[by_numbers and k1 != 0]
 
 
 def anchor_losses(

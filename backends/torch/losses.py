@@ -159,10 +159,10 @@ def _loss(
         T = _scalar(scalars["temperature"], rows)
         k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
         z = _unit_rows(rows) if normalize else rows
-        if block_size == 0 or (block_size is None and len(z) < blockwise.THRESHOLD):
-            losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
-        else:
+        if blockwise.chosen(z, T, k1, k2, block_size):
             losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
+        else:
+            losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
         # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
         poison = _sum(rows.detach() - rows.detach())
         losses = (losses + poison).masked_fill(~anchors, 0)

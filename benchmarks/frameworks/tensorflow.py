@@ -72,11 +72,11 @@ class TensorFlow:
 
         @tf.function  # type: ignore[untyped-decorator]
         def exponents(block: Any) -> Any:
-            found = tf.exp(block)
-            for _ in range(REPEATS - 1):  # one after the other, none of them optimised away
-                with tf.control_dependencies([found]):
-                    found = tf.exp(block)
-            return found
+            found = [tf.exp(block)]
+            for _ in range(REPEATS - 1):  # one after the other, so that each is in the cache
+                with tf.control_dependencies(found[-1:]):
+                    found.append(tf.exp(block))
+            return [each[0, 0] for each in found]  # of one that nobody reads the graph is rid
 
         return lambda: product(a, b), lambda: exponents(block), REPEATS * 512 * 512
 

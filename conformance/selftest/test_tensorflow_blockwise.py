@@ -69,9 +69,13 @@ def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
 
 
 @pytest.mark.clause("PRF-1")
-@pytest.mark.parametrize(("count", "form"), [(5, dense), (6, blockwise), (None, blockwise)])
+@pytest.mark.parametrize(
+    ("count", "xla", "form"),
+    [(5, True, dense), (6, True, blockwise), (7, False, dense), (8, False, blockwise),
+     (None, False, blockwise)],
+)  # fmt: skip
 def test_the_form_is_chosen_by_the_number_of_rows(
-    count: int | None, form: Any, monkeypatch: pytest.MonkeyPatch
+    count: int | None, xla: bool, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
     for each in (dense, blockwise):
@@ -82,9 +86,10 @@ def test_the_form_is_chosen_by_the_number_of_rows(
             return chosen(*given)
 
         monkeypatch.setattr(each, "anchor_losses", told)
-    monkeypatch.setattr(blockwise, "THRESHOLD", 6)
+    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
     signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
-    tf.function(supcon_loss, input_signature=signature).get_concrete_function()
+    compiled = tf.function(supcon_loss, input_signature=signature, jit_compile=xla)
+    compiled.get_concrete_function()
     assert taken[0] is form
 
 

@@ -14,11 +14,11 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from tuned_contrastive.backends.torch import TCLLoss, blockwise, supcon_loss, tcl_loss, tiles
+from tuned_contrastive.backends.torch import TCLLoss, blockwise, dense, supcon_loss, tcl_loss, tiles
 from tuned_contrastive.backends.torch.rows import Rows, Scalars, cut_rows, kept_shape, sort_rows
 from tuned_contrastive.reference import tcl_gradients
 
-N = blockwise.THRESHOLD + 39  # no multiple of 5: `labels` can be all different
+N = blockwise.THRESHOLD[1] + 39  # no multiple of 5: `labels` can be all different
 CLASSES = {"one class": 1, "some": 7, "all different": N}
 
 
@@ -217,7 +217,20 @@ def test_only_tiles_near_the_diagonal_need_masks() -> None:
     assert all(tile.masked == tile.diagonal for tile in found.tiles)
 
 
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+@pytest.mark.parametrize(
+    ("k1", "which"), [(0.0, 0), (3.0, 1), (torch.tensor(3.0), 0)], ids=["supcon", "tcl", "learnt"]
+)
+def test_the_form_is_chosen_by_the_number_of_rows(
+    k1: Any, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "anchor_losses", None)
+    x = rows(blockwise.THRESHOLD[which], 2)
+    assert tcl_loss(x, labels(7, len(x)), k1=k1).isfinite()
+    with pytest.raises(TypeError, match="NoneType"):
+        tcl_loss(x[1:], labels(7, len(x) - 1), k1=k1)
+
+
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
 def test_second_derivatives_on_both_sides_of_the_threshold(count: int) -> None:
     x, y = rows(count, 2).requires_grad_(), labels(7, count)
     along = torch.cos(torch.arange(x.numel(), dtype=torch.float64)).reshape(x.shape)
@@ -229,7 +242,7 @@ def test_second_derivatives_on_both_sides_of_the_threshold(count: int) -> None:
     assert relative(found[0], found[1].numpy()) < 1e-10
 
 
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
 def test_functional_transforms_on_both_sides_of_the_threshold(count: int) -> None:
     y = labels(7, count)
     batch = torch.stack([rows(count, 2), rows(count, 2).flip(0)])
@@ -240,7 +253,7 @@ def test_functional_transforms_on_both_sides_of_the_threshold(count: int) -> Non
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
 def test_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
     x, y = rows(count, 2), labels(7, count)
     along = x.cos()
@@ -267,7 +280,7 @@ def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
 def test_derivatives_under_a_mode_that_follows_operators(count: int) -> None:
     x, y, along = rows(count, 2), labels(7, count), rows(count, 2).cos()
 
@@ -323,7 +336,7 @@ def mapped(x: Tensor, y: Tensor) -> Tensor:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 @pytest.mark.parametrize("transform", [forward_mode, gradient, mapped])
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
+@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
 def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, count: int) -> None:
     x, y = rows(count), labels(7, count)
     compiled: Any = torch.compile(transform, fullgraph=True, backend="eager")
