@@ -53,7 +53,8 @@ def _time(profile: Document | None, key: tuple[Any, ...]) -> str:
         taken = seconds * profiling.share_of(shares, kind)
         parts.append(f"{what} {duration(taken)} (the floor's {duration(least)})")
     parts += [f"{n} {duration(seconds * share)}" for n, share in profiling.others(shares, MOST)]
-    return f"Of {duration(seconds)}: {', '.join(parts)}."
+    over = f"{seconds / floor['seconds']:.3g} times that run's floor"
+    return f"Of {duration(seconds)}, {over}: {', '.join(parts)}."
 
 
 def _excess(profile: Document | None, key: tuple[Any, ...]) -> str:
@@ -68,6 +69,8 @@ def _excess(profile: Document | None, key: tuple[Any, ...]) -> str:
     largest = sorted(more.items(), key=lambda item: -item[1])[:MOST]
     told = ", ".join(f"{name} {duration(seconds)}" for name, seconds in largest if seconds > 0)
     both = f"{duration(ours['median'])} beside {duration(lean['median'])}"
+    if ours["median"] <= targets.DENSE_OVER_LEAN * lean["median"]:
+        return f"Not in the run of the profile: {both}."
     return f"{both}, of which more: {told}."
 
 

@@ -15,9 +15,11 @@ KINDS = ("speed", "memory")
 FLOOR = """The floor makes every product once for the value and again for the gradient, as a form in
 O(N D) memory has to where N is large; up to some thousand rows torch's keeps tiles, and may be
 faster than that. Beside a time that missed its target stands what the floor itself would reach
-there. The better of graph and XLA counts for the times of TensorFlow, the graph for its memory."""
-MISSED = """By the profile below, of another run: the operations that take most, beside products and
-exponentials; of a dense form, those by which it takes longer than the lean one."""
+there. For TensorFlow's times in the first table the better of graph and XLA counts, for all else
+the graph."""
+MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
+beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
+where it did in that run, too."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it. A fusion of XLA counts as its last operation, so that few of its
 exponentials show. Of TensorFlow the graph is watched, since its profiler does not look into a
@@ -69,7 +71,7 @@ def page(found: dict[str, Document]) -> str:
     for kind in KINDS:
         if kind in found:
             parts.append(f"## {kind.capitalize()}\n\n![{kind} over N]({kind}.svg)\n")
-            parts.append(tables.document(found[kind]))
+            parts.append(tables.document(found[kind], alone=False))
     if "profile" in found:
         parts.append(f"## Profile\n\n{PROFILE}\n\n{tables.document(found['profile'])}")
     parts.append(_gpu(found))

@@ -15,17 +15,17 @@ OTHERS = 5
 """Operations that a profile names beside products and exponentials."""
 
 
-def document(found: Document) -> str:
-    """Return all tables of one result."""
+def document(found: Document, alone: bool = True) -> str:
+    """Return all tables of one result; alone it has those of targets and growth, too."""
     parts = [origin(found)]
     if found["what"] == "speed":
         parts += [_speed_table(*group) for group in _groups(found)]
-        parts.append(targets_table(found, None))
+        parts += [targets_table(found, None)] if alone else []
     elif found["what"] == "profile":
         return f"{parts[0]}\n{profile(found)}"
     else:
         parts += [_memory_table(*group) for group in _groups(found)]
-        parts.append(targets_table(None, found))
+        parts += [targets_table(None, found)] if alone else []
     parts.append(exponents(found))
     return "\n".join(part for part in parts if part)
 
@@ -142,10 +142,10 @@ def _speed_table(framework: str, loss: str, variant: str, measured: Sequence[Doc
         "N",
         "",
         "median",
-        "quartiles",
+        "quartiles, rounds",
         "over the floor",
         "over the fastest rival",
-        "first call",
+        "first call, compilation in it",
     ]
     title = f"### {framework}, {targets.LOSS_NAMES[loss]}, {variant}\n\n"
     return title + table(head, rows)
@@ -162,7 +162,7 @@ def _candidate(
     return [
         candidate["name"],
         duration(seconds),
-        f"{duration(low)} to {duration(high)}",
+        f"{duration(low)} to {duration(high)}, {len(candidate['seconds'])}",
         f"{seconds / measured['floor']['seconds']:.3g}",
         f"{seconds / min(rivals):.3g}" if rivals else "",
         duration(candidate["first_call"]),

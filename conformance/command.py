@@ -63,11 +63,19 @@ def judge_one(options: argparse.Namespace) -> int:
 
 def judge_mutants() -> int:
     """Judge the suite by its mutants, and return the exit status."""
+    judged: list[gate.Judged] = []
+    interrupted = False
     with Progress("mutants") as progress:
-        judged = gate.judge_mutants(progress)
+        try:
+            judged.extend(gate.judge_mutants(progress))
+        except KeyboardInterrupt:
+            interrupted = True
     say(gate.told(judged))
     killed = sum(each.killed for each in judged)
     say(f"{killed}/{len(judged)} mutants fail at the clause that they break")
+    if interrupted:
+        say(TOLD_INTERRUPTED)
+        return INTERRUPTED
     return 0 if killed == len(judged) else 1
 
 

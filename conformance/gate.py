@@ -1,6 +1,6 @@
 """Judges the suite by wrong implementations: each has to fail at the clause that it breaks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,14 +38,11 @@ class Judged:
         return bool(self.failed) and self.sound
 
 
-def judge_mutants(tell: Callable[[str, int, int], None] | None = None) -> list[Judged]:
+def judge_mutants(tell: Callable[[str, int, int], None]) -> Iterator[Judged]:
     """Judge every mutant by the tests of its clause, and by the vectors of its loss."""
-    found = []
     for number, row in enumerate(rows(), 1):
-        found.append(judge(row))
-        if tell:
-            tell(row.name, number, len(rows()))
-    return found
+        yield judge(row)
+        tell(row.name, number, len(rows()))
 
 
 def judge(row: Row) -> Judged:

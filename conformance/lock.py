@@ -8,11 +8,12 @@ import argparse
 import ast
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance.parametrise import MODE_CLAUSES
+from tuned_contrastive.conformance.parametrise import MODE_CLAUSES, cited
 from tuned_contrastive.conformance.vectors import load_vectors
 from tuned_contrastive.conformance.writing import write_text
 from tuned_contrastive.spec.clauses import load_clauses
@@ -92,10 +93,12 @@ def _citing() -> Iterator[tuple[str, str]]:
     for mode, clauses in MODE_CLAUSES.items():
         yield from ((clause, f"suite/test_vectors.py, mode {mode}") for clause in clauses)
     vectors = load_vectors()
-    cited = {each.id: each.clauses for each in vectors.values}
-    cited |= {each.id: each.clauses for each in vectors.rejects}
-    for vector, named in cited.items():
-        yield from ((clause, f"vectors of {vector.rpartition('-')[0]}") for clause in named)
+    named: list[tuple[str, Sequence[str]]] = [(each.id, each.clauses) for each in vectors.rejects]
+    for vector in vectors.values:  # some are cited by a quantity or a dtype, in no vector's file
+        for dtype, quantity in product(vector.dtypes, vector.expected):
+            named.append((vector.id, cited(vector, dtype, quantity)))
+    for name, clauses_cited in named:
+        yield from ((clause, f"vectors of {name.rpartition('-')[0]}") for clause in clauses_cited)
 
 
 def _is_citation(node: ast.expr) -> bool:

@@ -25,9 +25,10 @@ SCALARS = {"temperature", "k1", "k2"}
 
 
 def shown(vector: Vector, implementation: Implementation) -> tuple[str, bool | None]:
-    """Return a vector with what an implementation makes of it, as far as a run would judge it.
+    """Return a vector with what a plain call of an implementation makes of it.
 
-    Beside it whether all of that is right; None where nothing applies.
+    Other modes that a run would judge, by tiles or compiled, are not shown. Beside it whether all
+    of that is right; None where nothing applies.
     """
     parts, shares = [_input(vector)], []
     for dtype, quantities in _calls(vector, implementation.capabilities):

@@ -20,8 +20,9 @@ from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
 
 THRESHOLD = (1024, 1536)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 1024 rows compiled by XLA 10.5 : 12.4 ms for SupCon and 11.8 : 14.6 for TCL; the second
-in a graph, 23.5 : 23.8 and 27.7 : 28.9 at 1536, 16.8 : 14.1 and 20.2 : 16.4 at 1024."""
+CPU): at 1024 rows compiled by XLA 10.5 : 12.4 ms for SupCon and 11.8 : 14.6 for TCL, and in a graph
+whose parameters are tensors 20.4 : 23.3 and 23.7 : 28.8. The second in a graph where they are
+numbers: 23.5 : 23.8 and 27.7 : 28.9 at 1536, but 16.8 : 14.1 and 20.2 : 16.4 at 1024."""
 
 BLOCK_SIZE = 512
 """Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024
@@ -46,12 +47,14 @@ class Form(NamedTuple):
     even: bool
 
 
-def chosen(z: Tensor, block_size: int | None) -> bool:
+def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None) -> bool:
     """Return whether the losses of these rows are computed by tiles."""
     if block_size is not None:
         return block_size > 0
+    by_numbers = not any(tf.is_tensor(value) for value in (T, k1, k2))
     compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    return z.shape[0] is None or z.shape[0] >= THRESHOLD[not compiled]  # not known, it may be large
+    least, count = THRESHOLD[by_numbers and not compiled], z.shape[0]
+    return count is None or count >= least  # not known, it may be large
 
 
 def anchor_losses(

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from tuned_contrastive.benchmarks.accuracy.data import load
-from tuned_contrastive.benchmarks.accuracy.findings import PARTS, Findings, accuracies
+from tuned_contrastive.benchmarks.accuracy.findings import PARTS, Findings
 from tuned_contrastive.benchmarks.accuracy.names import UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES, defaults, trials
 
@@ -62,18 +62,21 @@ def unequal_points(findings: Findings) -> str:
 
 
 def beside_untrained(findings: Findings, setting: str, kind: str) -> str:
-    """Return how many losses have a lower mean than the encoder that nothing trained."""
+    """Return how many losses are below and above the encoder that nothing trained."""
     said = []
     for dataset in findings.datasets(setting):
-        means = {
-            loss: float(np.mean(accuracies(findings.finals(setting, dataset, loss), "test", kind)))
-            for loss in findings.losses(setting)
-        }
-        if UNTRAINED in means:
-            without = means.pop(UNTRAINED)
-            below = sum(mean < without for mean in means.values())
-            said.append(
-                f"by {PARTS[kind]} on {dataset} {below or 'none'} of {len(means)} trained losses "
-                "have a lower mean than the untrained encoder"
-            )
+        losses = findings.losses(setting)
+        if UNTRAINED not in losses:
+            continue
+        found = [
+            findings.compare(setting, dataset, loss, UNTRAINED, kind).difference
+            for loss in losses
+            if loss != UNTRAINED
+        ]
+        below, above = sum(each.high < 0 for each in found), sum(each.low > 0 for each in found)
+        said.append(
+            f"by {PARTS[kind]} on {dataset}, of {len(found)} trained losses {below or 'none'} "
+            f"below the untrained encoder and {above or 'none'} above it, by paired intervals; "
+            f"lower means, claimed or not: {sum(each.mean < 0 for each in found) or 'none'}"
+        )
     return f"{'; '.join(said).capitalize()}." if said else ""

@@ -21,7 +21,7 @@ AXES = {
     "embedding": ("embedding size", "log"),
 }
 COLUMNS, WIDTH = 3, 7.4
-"""Panels side by side, and inches of them together."""
+"""Most panels side by side, and inches of all of them together: their labels need the room."""
 NEAREST = 0.13
 """Of an axis: ticks that are nearer to the last one have no label."""
 
@@ -45,7 +45,8 @@ def draw(curves: Sequence[Curve], folder: Path) -> None:
         }
         with plt.rc_context(settings):
             draw_panel = _draw_sweep if name == "sweeps" else _draw_points
-            size = (WIDTH if columns == COLUMNS else 2.9 * columns + 1, 2.3 * rows)
+            most = 0 if name == "sweeps" else max(len(curve.x) for curve in own)
+            size = (WIDTH, max(2.3, 0.7 + 0.2 * most) * rows)
             figure, axes = plt.subplots(
                 rows, columns, figsize=size, squeeze=False, sharey=name == "sweeps"
             )

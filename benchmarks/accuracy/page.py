@@ -10,7 +10,7 @@ from tuned_contrastive.benchmarks.accuracy.names import TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import Plan
 from tuned_contrastive.benchmarks.accuracy.tuning import MOST_SMOOTHING, RANGES, SCALED_DOWN
 from tuned_contrastive.benchmarks.response import tables
-from tuned_contrastive.benchmarks.response.style import pairs_of, parameters_of
+from tuned_contrastive.benchmarks.response.style import number, pairs_of, parameters_of
 
 OPENING = """# The paper's claims about accuracy, checked
 
@@ -28,11 +28,6 @@ altered: their validation and test rows stay complete, balanced and clean. So tu
 labels than training does with few labels, and better ones than the probe with noise. For a seed
 all kinds of digits have the same validation and test rows: they are no independent evidence.
 """
-RESPONSES_SUPPORTED = (
-    "Supported: k1 and k2 set the responses, which the specification proves (LAW-12 to LAW-15). "
-    "Not supported: that such responses are better, for which accuracy would have to follow "
-    "(claim 4)."
-)
 
 
 def origin(findings: Findings) -> str:
@@ -42,9 +37,10 @@ def origin(findings: Findings) -> str:
     lines = [f"{count} runs, {hours:.2f} hours in all, each run by itself, without start-up."]
     for where in findings.environments:
         versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+        at = f", at {where['revision']}" if where.get("revision") else ", at an unrecorded revision"
         lines.append(
             f"From {where['date']}: {where['cpu']}, {where['processes']} processes of one thread "
-            f"(one for the runs in three frameworks), Python {where['python']}, {versions}."
+            f"(one for the runs in three frameworks), Python {where['python']}, {versions}{at}."
         )
     return " ".join(lines) + "\n"
 
@@ -66,10 +62,12 @@ def how(findings: Findings) -> str:
 - Images are moved by up to {views.SHIFT:g} of their side, rotated by up to 15 degrees, and get
   {noise}; in tables {views.MASKED:.0%} of the features are masked and the
   others get noise of {views.TABLE_NOISE:g} of the spread over the training rows.
-- {scale.epochs} epochs, or as many as make {scale.steps} steps. Every loss has the same encoder,
-  kind of views, size of batches and epochs, but for a third view: half as many again to go through
-  the encoder, so that of losses with three views and with two the budget is unequal. Batches and
-  views are drawn alike, not the same ones, where a loss has weights or a third view of its own.
+- {scale.epochs} epochs (the paper's code: 100), or as many as make {scale.steps} steps. Every loss
+  has the same encoder, kind of views, size of batches and epochs, but for a third view: half as
+  many again to go through the encoder, so that of losses with three views and with two the budget
+  is unequal. Batches and
+  views are drawn alike, not the same ones, where a loss or its head draws numbers of its own, or a
+  third view does.
 - Each of the {scale.seeds} seeds splits the rows anew ({_split(plan)}),
   and gives the encoder's weights at the start, the same for every loss.
 - Tuning: {scale.trials} runs for every loss{_but_ntxent(plan)}, data set and seed.
@@ -157,8 +155,19 @@ A negative, from easy to hard, for several k2 ({parameters_of(negative["setting"
 {tables.negative(negative)}
 The page has five figures more, the last of them measured on trained embeddings.
 
-{RESPONSES_SUPPORTED}
+{responses_supported(negative)}
 """
+
+
+def responses_supported(negative: Mapping[str, Any]) -> str:
+    """Return what claims 2 and 3 get from the responses."""
+    return (
+        "Supported: k1 and k2 set the responses, which the specification proves (LAW-12 to LAW-15):"
+        " k1 pulls positives harder, k2 pushes negatives harder, but than SupCon only above "
+        f"k2* = {number(negative['crossover'])} on these rows; with the default k2 = 1 TCL pushes "
+        "every negative less. Not supported: that such responses are better, for which accuracy "
+        "would have to follow (claim 4)."
+    )
 
 
 def limits(plan: Plan) -> str:
@@ -175,6 +184,8 @@ hundred rows, and three convolutions for larger images. The paper's networks are
 data CIFAR-10, CIFAR-100, Fashion-MNIST and ImageNet-100: nothing here confirms or refutes its
 numbers there. Those files are read with
 `--datasets {" ".join(SOURCES)} --data DIR`; {was_run}.
+Trainings are shorter than the paper's, of {plan.scale.epochs} epochs where it has 100, and longer
+ones may end in another order.
 """
 
 
@@ -189,10 +200,11 @@ regression on the encoder's outputs; test rows, percent, mean over the same {see
 interval, {NARROW}).
 
 {table}
-The frameworks differ in more than the loss. Each draws its first weights from the distribution that
-its users have (PyTorch: uniform, by the inputs of a layer; Keras: Glorot's uniform, biases 0; JAX:
-normal, by the inputs), from its own generator; JAX has no biases. Of 897 rows, PyTorch and Keras
-take the last one as a batch of its own in every epoch, without an anchor, JAX drops it.
+The frameworks differ in more than the loss. Each draws its first weights as its example in the
+README does (PyTorch's default: uniform, by the inputs of a layer; that of Keras: Glorot's uniform,
+biases 0; JAX, which has none: normal, by the inputs), from its own generator; JAX has no biases.
+Of 897 rows, PyTorch and Keras take the last one as a batch of its own in every epoch, without an
+anchor, JAX drops it.
 
 {supported}
 

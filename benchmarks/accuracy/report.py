@@ -199,7 +199,7 @@ def _summary(findings: Findings) -> str:
     if across := across_settings(findings):
         told = f"{summary.sides(across)} {summary.more_positives(across)}"
         said.append(f"Claim 1, labels against views. {told}")
-    said.append("Claims 2 and 3, responses. " + page.RESPONSES_SUPPORTED)
+    said.append("Claims 2 and 3, responses. " + page.responses_supported(_of_one_pair()[1]))
     if compared := supervised_comparisons(findings):
         said.append(_labels_in_short(findings, compared))
     if findings.has_sweeps():

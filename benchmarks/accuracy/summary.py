@@ -30,9 +30,14 @@ def sides(found: Sequence[Comparison]) -> str:
     rest = sum(not each.difference.excludes_zero for each in found)
     said.append(f"Not claimed: {rest} of {len(found)} differences")
     if rest < len(found):
-        left = sum(p < 1 - LEVEL for p in holm([each.difference.p for each in found]))
-        said.append(f"Holm's correction over all {len(found)} leaves {left or 'none'}")
+        said.append(corrected([each.difference for each in found]))
     return f"{'. '.join(said)}."
+
+
+def corrected(found: Sequence[Interval]) -> str:
+    """Return how many of some differences may be claimed together."""
+    left = sum(p < 1 - LEVEL for p in holm([each.p for each in found]))
+    return f"Holm's correction over all {len(found)} leaves {left or 'none'}"
 
 
 def rivals(found: Sequence[Comparison]) -> list[Comparison]:
@@ -55,9 +60,8 @@ def tally(found: Sequence[Comparison]) -> str:
         for names in zip(*((each.first, each.second) for each in found), strict=True)
     )
     above, below = _claimed(found)
-    return (
-        f"{ours} is above {theirs} in {_of(above, found)} comparisons, below in {below or 'none'}."
-    )
+    told = f"{ours} is above {theirs} in {_of(above, found)} comparisons"
+    return f"{told}, below in {below or 'none'}{_corrected(found)}."
 
 
 def with_defaults(found: Sequence[Comparison]) -> str:
@@ -68,7 +72,7 @@ def with_defaults(found: Sequence[Comparison]) -> str:
         above, below = _claimed(own)
         told = f"{TITLES[rival]} is above TCL on {_of(below, own)} data sets"
         said.append(told + f", below on {above}" * bool(above))
-    told = "; ".join(said)
+    told = "; ".join(said) + _corrected(found)
     where = "on the validation rows, which choose the probe's regularisation, too"
     return f"With the library's defaults (k1 = {contract.K1:g}), {where}: {told}." if said else ""
 
@@ -76,7 +80,10 @@ def with_defaults(found: Sequence[Comparison]) -> str:
 def more_positives(found: Sequence[Comparison]) -> str:
     """Return what claim 1 gets from the runs."""
     helped = [TITLES[each.first] for each in found if each.difference.low > 0]
-    rest = "that it is the number of positives, and not the labels, that helps."
+    rest = (
+        "that it is the number of positives, and not the labels, that helps. Not judged: the "
+        "number of negatives."
+    )
     if not helped:
         return f"Not supported: that labels, and with them more positives, help; nor {rest}"
     told = " and ".join(dict.fromkeys(helped))
@@ -137,7 +144,8 @@ def told_moves(differences: Mapping[str, Interval], own: Mapping[str, Interval])
     names = " and ".join(TITLES[loss] for loss in SWEPT)
     alone = ", ".join(f"{name} by {100 * each.mean:.1f} points" for name, each in own.items())
     return (
-        f"How far accuracy of {names} moves with a parameter, each around its default: {told}. "
+        f"How far accuracy of {names} moves with a parameter, each around its default: {told} "
+        f"({corrected(list(differences.values()))}). "
         f"TCL's own move it: {alone}, some of it by chance, as a best less a worst always is."
     )
 
@@ -152,6 +160,11 @@ def overlap(found: Mapping[str, Sequence[Interval]]) -> str:
     if apart:
         return f"Not supported for {' and '.join(apart)}: that the frameworks are alike."
     return "The intervals of the frameworks overlap for every loss, which does not show equality."
+
+
+def _corrected(found: Sequence[Comparison]) -> str:
+    """Return what correction leaves of the claimed ones, in brackets; nothing where none is."""
+    return f" ({corrected([each.difference for each in found])})" if any(_claimed(found)) else ""
 
 
 def _claimed(found: Sequence[Comparison]) -> tuple[int, int]:

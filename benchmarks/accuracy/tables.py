@@ -129,13 +129,17 @@ def sweeps(findings: Findings) -> str:
 
 def spreads(findings: Findings) -> str:
     """Return how far accuracy moves over each sweep, for both losses."""
+    found = {name: spread_difference(findings, name) for name in findings.plan.scale.sweeps}
+    both = [name for name in found if name not in ONLY_TCL]
+    together = dict(zip(both, holm([found[name][2].p for name in both]), strict=True))
     rows = []
-    for name in findings.plan.scale.sweeps:
-        tcl, supcon, difference = spread_difference(findings, name)
-        own = name in ONLY_TCL
-        told = [percent(tcl), "" if own else percent(supcon), "" if own else points(difference)]
-        rows.append([name.replace("_", " "), *told, "" if own else moves(difference)])
-    head = ["parameter", "TCL moves", "SupCon moves", "TCL less SupCon", "supports"]
+    for name, (tcl, supcon, difference) in found.items():
+        told = [""] * 5
+        if name in together:
+            told = [percent(supcon), points(difference), _p(difference.p), _p(together[name])]
+            told.append(moves(difference))
+        rows.append([name.replace("_", " "), percent(tcl), *told])
+    head = ["parameter", "TCL moves", "SupCon moves", "TCL less SupCon", "p", "p, Holm", "supports"]
     return table(head, rows)
 
 

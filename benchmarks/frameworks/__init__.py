@@ -42,7 +42,7 @@ class Candidate:
     loss: Callable[..., Any]
     """Called as loss(embeddings, labels, **parameters)."""
     copies: float = 0.0
-    """How many N x N arrays of float32 it holds at its peak, as measured; 0: not dense."""
+    """About how many N x N arrays of float32 it holds at its peak; 0: not dense."""
     mode: str = "eager"
     is_ours: bool = False
 

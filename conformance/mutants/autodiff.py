@@ -103,7 +103,7 @@ class TemperatureDetached(Formula):
 class NaNBehindWhere(Formula):
     """Behind the 0 of a row without a positive stands NaN, and so its gradient is NaN."""
 
-    breaks = "NUM-15"
+    breaks = "SUP-7"
 
     def losses(self, t: Tensor, itself: Tensor, positives: Tensor, count: Tensor) -> Tensor:
         mean = (t * positives).sum(1) / count

@@ -104,6 +104,16 @@ class MaskOfTheFirstCall(Plain):
         return self.kept.setdefault(len(b.x), super().sets(b))
 
 
+class OwnTermSubtracted(Plain):
+    """exp(1/T) leaves a sum over all rows, where the anchor's own term hides the others."""
+
+    breaks = "NUM-10"
+    capabilities = VALUE
+
+    def log_denominator(self, b: Batch, terms: tuple[Array, ...]) -> Array:
+        return np.asarray(np.log(np.exp(b.s / b.T).sum(axis=1) - np.exp(1 / b.T)))
+
+
 class CappedPositivesLeave(Plain):
     """At most two positives are kept, and the others leave the denominator too (X20)."""
 

@@ -104,7 +104,10 @@ def tensorflow_similarity(first: Tensor, second: Tensor, temperature: float) -> 
 
 
 def open_clip(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Classify the rows of one view among those of the other, in both directions."""
+    """Classify the rows of one view among those of the other, in both directions.
+
+    The original takes rows that its models have normalised.
+    """
     logits = normalize(first) @ normalize(second).T / temperature
     partners = torch.arange(len(logits))
     return (cross_entropy(logits, partners) + cross_entropy(logits.T, partners)) / 2

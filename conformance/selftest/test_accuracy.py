@@ -7,12 +7,14 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from tuned_contrastive.benchmarks.__main__ import main
-from tuned_contrastive.benchmarks.accuracy import command, report, tables
+from tuned_contrastive.benchmarks.accuracy import command, figures, report, tables
 from tuned_contrastive.benchmarks.accuracy.data import load
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
 from tuned_contrastive.benchmarks.accuracy.plan import FULL, QUICK, Plan
@@ -177,6 +179,20 @@ def test_committed_curves_follow_from_their_records(committed: Findings) -> None
         for curves in (found, content)
     )
     assert numbers == pytest.approx(kept)
+
+
+def test_panels_of_figures_are_wide_enough_to_be_read(
+    committed: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("matplotlib.pyplot.close", drawn.append)
+    figures.draw(report.all_curves(committed), tmp_path)
+    monkeypatch.undo()
+    for figure in drawn:
+        shares = [axis.get_position().width for axis in figure.axes if axis.get_visible()]
+        assert min(shares) > 0.15
+        pyplot.close(figure)
+    assert len(drawn) == 5
 
 
 def test_committed_figures_stand_beside_the_page(committed: Findings) -> None:

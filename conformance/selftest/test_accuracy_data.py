@@ -10,6 +10,7 @@ import torch
 
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.accuracy import files
+from tuned_contrastive.benchmarks.accuracy import views as module_of_views
 from tuned_contrastive.benchmarks.accuracy.data import load
 from tuned_contrastive.benchmarks.accuracy.views import views
 
@@ -167,6 +168,47 @@ def test_views_of_an_image_move_it_by_a_pixel_at_most() -> None:
     seen = views(x, 1).mean(0)[0]
     assert seen[3:5, 3:5].min() > 4 * seen[0].abs().max()
     assert seen[2:6, 2:6].sum().item() == pytest.approx(4, rel=0.1)
+
+
+@pytest.fixture
+def axes() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the coordinates of the pixels of a large image, down and across."""
+    along = torch.arange(64) - 31.5
+    return along[:, None], along[None, :]
+
+
+def test_views_of_an_image_are_noisy() -> None:
+    torch.manual_seed(0)
+    seen = views(torch.zeros(1, 1, 8, 8), 400)
+    assert seen.std().item() == pytest.approx(0.1, rel=0.05)
+
+
+def test_views_of_an_image_are_moved_by_an_eighth_at_most(
+    axes: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(module_of_views, "PIXEL_NOISE", 0.0)
+    x = (-(axes[0] ** 2 + axes[1] ** 2) / (2 * 4**2)).exp()[None, None]
+    seen = views(x, 500)[:, 0]
+    for axis in axes:
+        places = (seen * axis).sum((1, 2)) / seen.sum((1, 2))
+        assert places.abs().max() <= 8.1
+        assert places.std().item() == pytest.approx(8 / 3**0.5, rel=0.1)
+
+
+def test_views_of_an_image_are_turned_by_15_degrees_at_most(
+    axes: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(module_of_views, "PIXEL_NOISE", 0.0)
+    monkeypatch.setattr(module_of_views, "SHIFT", 0.0)
+    down, across = axes
+    x = (-(across**2) / (2 * 12**2) - down**2 / (2 * 3**2)).exp()[None, None]
+    seen = views(x, 500)[:, 0]
+    spread, own, both = ((seen * each).sum((1, 2)) for each in (across**2, down**2, across * down))
+    turned = torch.rad2deg(torch.atan2(2 * both, spread - own) / 2)
+    assert turned.abs().max() <= 15.5
+    assert turned.std().item() == pytest.approx(15 / 3**0.5, rel=0.1)
 
 
 def test_views_of_a_row_stand_together() -> None:

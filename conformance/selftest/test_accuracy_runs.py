@@ -41,7 +41,7 @@ def test_tcl_takes_three_views_without_labels() -> None:
 def test_barlow_twins_of_a_worked_batch() -> None:
     first = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
     z = torch.stack([first, first * torch.tensor([1.0, -1.0])], 1)  # C = [[1, -1], [1, -1]]
-    found = BarlowTwins(0.25)(z, torch.zeros(4))
+    found = BarlowTwins(0.25)(3 * z + 1, torch.zeros(4))  # standardised, whatever they were
     assert found.item() == pytest.approx(4 + 0.25 * 2, rel=1e-4)
 
 
@@ -60,7 +60,7 @@ def test_simsiam_of_a_worked_batch(second: list[float], value: float) -> None:
     loss.predictor = torch.nn.Sequential(torch.nn.Identity())
     rows = torch.tensor([[1.0, 1.0], second])
     z = torch.stack([rows, -rows], 0)  # views 1 of the two rows, and so on: columns of mean 0
-    assert loss(z, torch.zeros(2)).item() == pytest.approx(value, abs=1e-3)
+    assert loss(3 * z + 1, torch.zeros(2)).item() == pytest.approx(value, abs=1e-3)
 
 
 def test_simsiam_has_no_gradient_through_what_is_predicted() -> None:

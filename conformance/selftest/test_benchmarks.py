@@ -279,7 +279,8 @@ def test_pytest_benchmark_has_the_same_cases(rivals: Path) -> None:
     assert found.keys() == {"torch-supcon-200-ours", "torch-supcon-200-mine.py:right"}
     for each in found.values():
         told = each["extra_info"]
-        assert each["stats"]["median"] > told["floor"]["seconds"] > 0
+        assert each["stats"]["median"] > 0
+        assert told["floor"]["seconds"] > 0
         assert 0 < told["share of the allowed error"] <= 1
         assert told["memory"]["status"] == "measured"
 
@@ -352,7 +353,6 @@ def test_results_page_is_generated(results: dict[str, Document]) -> None:
 @pytest.mark.parametrize("kind", report.KINDS)
 def test_figure_shows_every_figure(results: dict[str, Document], kind: str) -> None:
     lines = figures.curves(results[kind])
-    assert lines == figures.curves(results[kind])
     ours = [line for line in lines if line.name == frameworks.OURS]
     assert {line.panel[0] for line in ours} == {"torch", "tensorflow", "jax"}
     assert all(line.points == sorted(line.points) and line.points for line in ours)
@@ -504,7 +504,7 @@ def test_what_missed_is_told_with_its_profile() -> None:
     watched = {"name": frameworks.OURS, "median": 0.4, "shares": shares}
     profiled = {**_measured(1024, 0.4, None), "floor": floor, "candidates": [watched]}
     told = missed.lines({"speed": speed, "profile": {"measurements": [profiled]}})
-    assert "Of 400 ms: products 200 ms (the floor's 100 ms), exponentials 100 ms (the" in told
+    assert "Of 400 ms, 2 times that run's floor: products 200 ms (the floor's 100 ms), exp" in told
     assert "sum 50 ms, mul 50 ms." in told
 
 
@@ -515,6 +515,9 @@ def test_what_a_dense_form_takes_more_is_told() -> None:
     measured = {**_measured(1024, None, None), "candidates": candidates}
     results = {"speed": {"measurements": [measured]}, "profile": {"measurements": [measured]}}
     assert "3 s beside 2 s, of which more: exp 1.5 s." in missed.lines(results)
+    alike = {**measured, "candidates": [{**each, "median": 2.0} for each in candidates]}
+    told = missed.lines({**results, "profile": {"measurements": [alike]}})
+    assert "Not in the run of the profile: 2 s beside 2 s." in told
 
 
 def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:

@@ -1,8 +1,10 @@
 """The gate: the suite refuses every mutant, at the clause that it breaks."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -97,6 +99,20 @@ def test_an_error_of_the_suite_kills_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_twin_that_fails_is_told() -> None:
     found = replace(judge(Row("plain.Plain", "SUP-9", Plain)), failed=("test",), sound=False)
     assert "its twin without the fault fails, too" in told([found])
+
+
+def test_an_interrupt_leaves_what_was_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(tell: Any) -> Iterator[gate.Judged]:
+        yield judged(rows()[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gate, "judge_mutants", stopped)
+    assert main(["--mutants"]) == 130
+    said = capsys.readouterr().out
+    assert "1/1 mutants fail at the clause" in said
+    assert said.endswith("the run was interrupted\n")
 
 
 @pytest.mark.parametrize(("killed", "status"), [(True, 0), (False, 1)])

@@ -149,6 +149,19 @@ def test_transforms_do_not_depend_on_the_form(rows: Float64, name: str) -> None:
     jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
 
 
+@pytest.mark.parametrize("threshold", [N, N + 1], ids=["tiles", "all pairs"])
+@pytest.mark.parametrize("name", ["jvp", "vmap of grad", "grad of grad", "hessian"])
+def test_transforms_on_both_sides_of_the_threshold(
+    rows: Float64, name: str, threshold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blockwise, "THRESHOLD", (threshold, threshold))
+    given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]
+    chosen, plain = (weighted(UPSTREAM, LABELS["uneven"], size) for size in (None, 0))
+    found = jax.jit(lambda *v: TRANSFORMS[name](chosen, *v))(*given)
+    exact = jax.jit(lambda *v: TRANSFORMS[name](plain, *v))(*given)
+    jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
+
+
 @pytest.mark.parametrize("name", ["vmap of grad", "hessian"])
 def test_transforms_of_plain_calls(rows: Float64, name: str) -> None:
     given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]

@@ -1,6 +1,7 @@
 """The figures of gradient responses: their arrays, points known by hand, and the command."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -243,6 +244,7 @@ def test_command_draws_both_formats(name: str, drawn: tuple[Path, str]) -> None:
 def test_command_tells_how_far_it_is(drawn: tuple[Path, str]) -> None:
     told = [line.split(":")[0] for line in drawn[1].splitlines()]
     assert told == [f"response {at}/7" for at in range(1, 8)]
+    assert all(re.search(r" \(\d+ s, \d+ s left\)$", line) for line in drawn[1].splitlines())
 
 
 def test_command_writes_the_page_with_every_figure(drawn: tuple[Path, str]) -> None:

@@ -70,12 +70,13 @@ def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
 
 @pytest.mark.clause("PRF-1")
 @pytest.mark.parametrize(
-    ("count", "xla", "form"),
-    [(5, True, dense), (6, True, blockwise), (7, False, dense), (8, False, blockwise),
-     (None, False, blockwise)],
+    ("count", "xla", "learnt", "form"),
+    [(5, True, False, dense), (6, True, False, blockwise), (7, False, False, dense),
+     (8, False, False, blockwise), (5, False, True, dense), (6, False, True, blockwise),
+     (None, False, False, blockwise)],
 )  # fmt: skip
 def test_the_form_is_chosen_by_the_number_of_rows(
-    count: int | None, xla: bool, form: Any, monkeypatch: pytest.MonkeyPatch
+    count: int | None, xla: bool, learnt: bool, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
     for each in (dense, blockwise):
@@ -88,7 +89,8 @@ def test_the_form_is_chosen_by_the_number_of_rows(
         monkeypatch.setattr(each, "anchor_losses", told)
     monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
     signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
-    compiled = tf.function(supcon_loss, input_signature=signature, jit_compile=xla)
+    loss = partial(supcon_loss, temperature=tf.constant(0.1) if learnt else 0.1)
+    compiled = tf.function(loss, input_signature=signature, jit_compile=xla)
     compiled.get_concrete_function()
     assert taken[0] is form
 
@@ -189,6 +191,19 @@ def test_second_derivatives(block_size: int) -> None:
 def test_transforms_do_not_depend_on_the_path(block_size: int, transform: str) -> None:
     given = {"temperature": 0.3, "k1": 2.0, "k2": 0.7, "block_size": block_size}
     case = Case("tcl", ROWS[:7], LABELS[:7], given, "float64", "eager", False)
+    found, plain = ADAPTER.transformed(transform, case)
+    np.testing.assert_allclose(found, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.clause("GRD-14")
+@pytest.mark.parametrize("count", [7, 8])
+@pytest.mark.parametrize("transform", ADAPTER.transforms)
+def test_transforms_on_both_sides_of_the_threshold(
+    count: int, transform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blockwise, "THRESHOLD", (8, 8))
+    given = {"temperature": 0.3, "k1": 2.0, "k2": 0.7, "block_size": None}
+    case = Case("tcl", ROWS[:count], LABELS[:count], given, "float64", "eager", False)
     found, plain = ADAPTER.transformed(transform, case)
     np.testing.assert_allclose(found, plain, rtol=1e-10, atol=1e-12)
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("spec", "reference", "backends", "conformance", "benchmarks")
-KINDS = (".py", ".md", ".json", ".toml", ".typed", ".html", ".css", ".js", ".mjs")
+KINDS = (".py", ".md", ".json", ".toml", ".typed", ".html", ".css", ".js", ".mjs", ".lock")
 
 
 def packaged() -> list[Path]:
