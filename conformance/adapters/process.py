@@ -110,6 +110,6 @@ class Process:
 
 def _has_line(heard: bytearray) -> bool:
     """Return whether a line has come; blank ones answer nothing, and are dropped."""
-    while heard[:1].isspace():
-        del heard[:1]
-    return b"\n" in heard
+    while (end := heard.find(b"\n")) >= 0 and not heard[:end].strip():
+        del heard[: end + 1]
+    return end >= 0
