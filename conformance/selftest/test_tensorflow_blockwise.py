@@ -89,8 +89,10 @@ def test_the_form_is_chosen_by_the_number_of_rows(
         monkeypatch.setattr(each, "anchor_losses", told)
     monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
     signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
-    loss = partial(supcon_loss, temperature=tf.constant(0.1) if learnt else 0.1)
-    compiled = tf.function(loss, input_signature=signature, jit_compile=xla)
+    T = tf.constant(0.1) if learnt else 0.1
+    compiled = tf.function(
+        lambda x, y: supcon_loss(x, y, temperature=T), input_signature=signature, jit_compile=xla
+    )
     compiled.get_concrete_function()
     assert taken[0] is form
 
