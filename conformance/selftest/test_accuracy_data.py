@@ -170,43 +170,37 @@ def test_views_of_an_image_move_it_by_a_pixel_at_most() -> None:
     assert seen[2:6, 2:6].sum().item() == pytest.approx(4, rel=0.1)
 
 
-@pytest.fixture
-def axes() -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the coordinates of the pixels of a large image, down and across."""
-    along = torch.arange(64) - 31.5
-    return along[:, None], along[None, :]
+DOWN, ACROSS = (torch.arange(64) - 31.5)[:, None], (torch.arange(64) - 31.5)[None, :]
+"""The coordinates of the pixels of a large image."""
+
+
+def views_without(x: torch.Tensor, *left_out: str) -> torch.Tensor:
+    """Return 500 views of an image in which nothing of some kinds is done to it."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in left_out:
+            patch.setattr(module_of_views, name, 0.0)
+        return views(x[None, None], 500)[:, 0]
 
 
 def test_views_of_an_image_are_noisy() -> None:
-    torch.manual_seed(0)
-    seen = views(torch.zeros(1, 1, 8, 8), 400)
+    seen = views_without(torch.zeros(8, 8))
     assert seen.std().item() == pytest.approx(0.1, rel=0.05)
 
 
-def test_views_of_an_image_are_moved_by_an_eighth_at_most(
-    axes: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(0)
-    monkeypatch.setattr(module_of_views, "PIXEL_NOISE", 0.0)
-    monkeypatch.setattr(module_of_views, "ROTATION", 0.0)
-    x = (-(axes[0] ** 2 + axes[1] ** 2) / (2 * 4**2)).exp()[None, None]
-    seen = views(x, 500)[:, 0]
-    for axis in axes:
+def test_views_of_an_image_are_moved_by_an_eighth_at_most() -> None:
+    x = (-(DOWN**2 + ACROSS**2) / (2 * 4**2)).exp()
+    seen = views_without(x, "PIXEL_NOISE", "ROTATION")
+    for axis in (DOWN, ACROSS):
         places = (seen * axis).sum((1, 2)) / seen.sum((1, 2))
         assert places.abs().max() <= 8.1
         assert places.std().item() == pytest.approx(8 / 3**0.5, rel=0.1)
 
 
-def test_views_of_an_image_are_turned_by_15_degrees_at_most(
-    axes: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(0)
-    monkeypatch.setattr(module_of_views, "PIXEL_NOISE", 0.0)
-    monkeypatch.setattr(module_of_views, "SHIFT", 0.0)
-    down, across = axes
-    x = (-(across**2) / (2 * 12**2) - down**2 / (2 * 3**2)).exp()[None, None]
-    seen = views(x, 500)[:, 0]
-    spread, own, both = ((seen * each).sum((1, 2)) for each in (across**2, down**2, across * down))
+def test_views_of_an_image_are_turned_by_15_degrees_at_most() -> None:
+    x = (-(ACROSS**2) / (2 * 12**2) - DOWN**2 / (2 * 3**2)).exp()
+    seen = views_without(x, "PIXEL_NOISE", "SHIFT")
+    spread, own, both = ((seen * each).sum((1, 2)) for each in (ACROSS**2, DOWN**2, ACROSS * DOWN))
     turned = torch.rad2deg(torch.atan2(2 * both, spread - own) / 2)
     assert turned.abs().max() <= 15.5
     assert turned.std().item() == pytest.approx(15 / 3**0.5, rel=0.1)
