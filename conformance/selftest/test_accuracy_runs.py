@@ -60,7 +60,8 @@ def test_simsiam_of_a_worked_batch(second: list[float], value: float) -> None:
     loss.predictor = torch.nn.Sequential(torch.nn.Identity())
     rows = torch.tensor([[1.0, 1.0], second])
     z = torch.stack([rows, -rows], 0)  # views 1 of the two rows, and so on: columns of mean 0
-    assert loss(3 * z + 1, torch.zeros(2)).item() == pytest.approx(value, abs=1e-3)
+    moved = 3 * z + torch.tensor([1.0, 5.0])  # normalised, whatever the columns were
+    assert loss(moved, torch.zeros(2)).item() == pytest.approx(value, abs=1e-3)
 
 
 def test_simsiam_has_no_gradient_through_what_is_predicted() -> None:
