@@ -1,18 +1,18 @@
 """What the records say: accuracies by seed, comparisons with their intervals, curves of figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, TUNED_AS, Plan, batch_count
+from tuned_contrastive.benchmarks.accuracy.records import Record
 from tuned_contrastive.benchmarks.accuracy.statistics import (
     Interval,
     mean_interval,
     paired_interval,
 )
 
-Record = Mapping[str, Any]
 DIFFERENCES = "-differences"
 """How the names of figures end that show differences."""
 PARTS = {"linear": "linear probe", "neighbours": "5 nearest neighbours"}

@@ -1,16 +1,11 @@
 """The words of ``RESULTS.md`` around its tables: what was run, and what it can support."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from tuned_contrastive.benchmarks.accuracy import data, views
 from tuned_contrastive.benchmarks.accuracy.files import SOURCES
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
 from tuned_contrastive.benchmarks.accuracy.names import TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import Plan
 from tuned_contrastive.benchmarks.accuracy.tuning import MOST_SMOOTHING, RANGES, SCALED_DOWN
-from tuned_contrastive.benchmarks.response import tables
-from tuned_contrastive.benchmarks.response.style import number, pairs_of, parameters_of
 
 OPENING = """# The paper's claims about accuracy, checked
 
@@ -124,52 +119,6 @@ def _ties(findings: Findings) -> str:
     return f"{', '.join(told) or 'no choice'} had equals"
 
 
-def responses(at: str, positive: Mapping[str, Any], negative: Mapping[str, Any]) -> str:
-    """Return the section on the claims that are no matter of accuracy.
-
-    Parameters
-    ----------
-    at : str
-        The folder of the figures of responses, seen from the page.
-    positive, negative : mapping
-        The arrays of the figures of one positive and of one negative.
-    """
-    return f"""
-## Claims 2 and 3: gradient responses
-
-Not a matter of accuracy: `python -m tuned_contrastive.benchmarks response --output DIR` draws them.
-Both tables show figures 1 and 2 of [the page of responses]({at}/README.md) at four similarities:
-dl_i/ds_ij of one pair of an anchor with {pairs_of(positive["setting"])},
-from the reference.
-
-![The response of one positive, from hard to easy]({at}/positive.svg)
-
-A positive, from hard to easy: below 0 it is pulled in, above 0 pushed away
-({parameters_of(positive["setting"], "T", "k2")}).
-
-{tables.positive(positive)}
-![The response of one negative, from easy to hard]({at}/negative.svg)
-
-A negative, from easy to hard, for several k2 ({parameters_of(negative["setting"], "T", "k1")}).
-
-{tables.negative(negative)}
-The page has five figures more, the last of them measured on trained embeddings.
-
-{responses_supported(negative)}
-"""
-
-
-def responses_supported(negative: Mapping[str, Any]) -> str:
-    """Return what claims 2 and 3 get from the responses."""
-    return (
-        "Supported: k1 and k2 set the responses, which the specification proves (LAW-12 to LAW-15):"
-        " k1 pulls positives harder, k2 pushes negatives harder, but than SupCon only above "
-        f"k2* = {number(negative['crossover'])} on these rows; with the default k2 = 1 TCL pushes "
-        "every negative less. Not supported: that such responses are better, for which accuracy "
-        "would have to follow (claim 4)."
-    )
-
-
 def limits(plan: Plan) -> str:
     """Return what none of the runs can support."""
     from_files = [name for name in plan.datasets if name in SOURCES]
@@ -187,27 +136,3 @@ numbers there. Those files are read with
 Trainings are shorter than the paper's, of {plan.scale.epochs} epochs where it has 100, and longer
 ones may end in another order.
 """
-
-
-def frameworks(table: str, compared: str, supported: str, seeds: int) -> str:
-    """Return the section on the three frameworks."""
-    return f"""
-## In more than one framework
-
-Run: after the README's example, in float32 and in shuffled batches of 128 everywhere; digits, split
-as above, a fully connected encoder 64-64-16, Adam 1e-3, the loss with its defaults; a logistic
-regression on the encoder's outputs; test rows, percent, mean over the same {seeds} seeds (95 %
-interval, {NARROW}).
-
-{table}
-The frameworks differ in more than the loss. Each draws its first weights as its example in the
-README does (PyTorch's default: uniform, by the inputs of a layer; that of Keras: Glorot's uniform,
-biases 0; JAX, which has none: normal, by the inputs), from its own generator; JAX has no biases.
-Of 897 rows, PyTorch and Keras take the last one as a batch of its own in every epoch, without an
-anchor, JAX drops it.
-
-{supported}
-
-Differences, paired by seed.
-
-{compared}"""

@@ -7,12 +7,12 @@ from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy.data import INSTALLED
 from tuned_contrastive.benchmarks.accuracy.names import SELF_SUPERVISED, SUPERVISED, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.records import Record
 from tuned_contrastive.benchmarks.accuracy.tuning import defaults, trials
 
 SETTINGS = ("supervised", "self-supervised", "frameworks")
 SWEEP, EMBEDDINGS, TUNING, FINAL = "sweep", "embeddings", "tuning", "final"
 FRAMEWORKS = ("torch", "jax", "keras")
-Record = Mapping[str, Any]
 
 TUNED_AS = {"ntxent": "simclr"}
 """Two implementations of one loss, which a test compares, share their tuning."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
+"""One line: of a run, or of where the runs after it were made."""
 
 
 class Records:
@@ -19,7 +20,7 @@ class Records:
         self.lines = read(path)
         self.keys = {line["key"] for line in self.lines if "key" in line}
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, line: Record) -> None:
         """Write a line and wait until the disk has it."""
         with self.path.open("a", encoding="utf-8") as file:
             kept = {name: value for name, value in line.items() if name != "key"}
@@ -45,7 +46,7 @@ def read(path: Path) -> list[Record]:
     """
     if not path.is_file():
         return []
-    found = []
+    found: list[Record] = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             line = json.loads(text)

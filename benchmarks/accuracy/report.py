@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
@@ -23,13 +23,13 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
 )
 from tuned_contrastive.benchmarks.accuracy.names import ONLY_TCL, TITLES
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
+from tuned_contrastive.benchmarks.accuracy.records import Record
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval
 from tuned_contrastive.benchmarks.response import curves
 from tuned_contrastive.benchmarks.response.command import RESULTS as RESPONSES
 from tuned_contrastive.benchmarks.response.command import rounded
 
 Document = dict[str, Any]
-Record = Mapping[str, Any]
 PAGE, CURVES = Path("RESULTS.md"), Path("results/curves.json")
 KINDS = ("linear", "neighbours")
 
@@ -58,6 +58,7 @@ def document(findings: Findings, output: Path) -> str:
     """Return the page that is to stand in a folder, from which its links start."""
     responses = Path(os.path.relpath(RESPONSES, output)).as_posix()
     plan = findings.plan
+    labelled = findings.datasets("supervised")
     parts = [
         page.OPENING,
         page.origin(findings),
@@ -65,14 +66,11 @@ def document(findings: Findings, output: Path) -> str:
         page.how(findings),
         tables.data_sets(findings),
         page.ALTERED if set(plan.datasets) & set(ALTERED) else "",
-        page.responses(responses, *_of_one_pair()),
+        _many_positives(findings, f"{responses}/share.svg") if labelled else "",
+        claims.responses(responses, *_of_one_pair()),
     ]
-    if findings.datasets("supervised"):
-        parts += [
-            _many_positives(findings, f"{responses}/share.svg"),
-            _with_labels(findings),
-            _stability(findings),
-        ]
+    if labelled:
+        parts += [_with_labels(findings), _stability(findings)]
     if findings.datasets("self-supervised"):
         parts.append(_without_labels(findings))
     if tables.framework_losses(findings):
@@ -190,7 +188,7 @@ def _frameworks(findings: Findings) -> str:
     differences = tables.comparisons(compared, "loss")
     supported = summary.overlap(tables.framework_intervals(findings))
     seeds = findings.plan.scale.seeds
-    return page.frameworks(tables.frameworks(findings), differences, supported, seeds)
+    return claims.frameworks(tables.frameworks(findings), differences, supported, seeds)
 
 
 def _summary(findings: Findings) -> str:
@@ -199,7 +197,7 @@ def _summary(findings: Findings) -> str:
     if across := across_settings(findings):
         told = f"{summary.sides(across)} {summary.more_positives(across)}"
         said.append(f"Claim 1, labels against views. {told}")
-    said.append("Claims 2 and 3, responses. " + page.responses_supported(_of_one_pair()[1]))
+    said.append("Claims 2 and 3, responses. " + claims.responses_supported(_of_one_pair()[1]))
     if compared := supervised_comparisons(findings):
         said.append(_labels_in_short(findings, compared))
     if findings.has_sweeps():
