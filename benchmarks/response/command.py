@@ -10,10 +10,14 @@ from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.progress import Progress
 from tuned_contrastive.benchmarks.response import captions, curves, figures
 from tuned_contrastive.benchmarks.response.hardness import about, hardness, read
+from tuned_contrastive.spec import contract
 
 RESULTS = Path(__file__).parents[1] / "results" / "response"
 DIGITS = 6
 """Significant digits of what is written: more than a figure shows, fewer than libraries share."""
+
+PARAMETERS = {"temperature": contract.TEMPERATURE, "k1": contract.K1, "k2": contract.K2}
+"""Of the losses that are measured on given embeddings, with their defaults."""
 
 Document = dict[str, Any]
 
@@ -22,7 +26,10 @@ def run(options: argparse.Namespace) -> int:
     """Write arrays, figures and page into a folder, and return the exit status."""
     require("matplotlib")
     given = [Path(name) for name in options.embeddings or ()]
-    measured = {file.stem: measure(file, options.batch_size) for file in given}
+    if len({file.stem for file in given}) < len(given):
+        raise UsageError("--embeddings must be files of different names, which the figure bears")
+    asked = {name: getattr(options, name) for name in ("batch_size", *PARAMETERS)}
+    measured = {file.stem: measure(file, **asked) for file in given}
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Document] = {}
@@ -46,17 +53,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def measure(file: Path, batch_size: int | None) -> Document:
+def measure(file: Path, **asked: Any) -> Document:
     """Return the responses measured on a file's embeddings, and what it says that these are.
+
+    Parameters
+    ----------
+    file : Path
+        With the arrays that `hardness.read` takes.
+    asked
+        As `hardness` takes them: batch_size, temperature, k1, k2.
 
     Raises
     ------
     UsageError
-        Where the file or the size of the batches is not fit.
+        Where the file, the size of the batches or a parameter is not fit.
     """
     embeddings, labels = read(file)
     try:
-        return {"about": about(file), **hardness(embeddings, labels, batch_size=batch_size)}
+        return {"about": about(file), **hardness(embeddings, labels, **asked)}
     except (TypeError, ValueError) as error:
         raise UsageError(f"{file}: {error}") from error
 

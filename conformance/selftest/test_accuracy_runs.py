@@ -10,12 +10,13 @@ import torch
 from scipy import stats
 
 from tuned_contrastive.backends.torch import supcon_loss
-from tuned_contrastive.benchmarks.accuracy import tuning
+from tuned_contrastive.benchmarks.accuracy import training, tuning
+from tuned_contrastive.benchmarks.accuracy.data import load
 from tuned_contrastive.benchmarks.accuracy.losses import BarlowTwins, SimSiam, build, view_count
 from tuned_contrastive.benchmarks.accuracy.names import SELF_SUPERVISED, SUPERVISED, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FINAL, FULL, QUICK, SWEEPS, TUNING, Plan, Run
 from tuned_contrastive.benchmarks.accuracy.statistics import mean_interval, paired_interval
-from tuned_contrastive.benchmarks.accuracy.training import carry_out
+from tuned_contrastive.benchmarks.accuracy.training import carry_out, trained
 
 RNG = np.random.default_rng(0)
 PLAN = Plan(QUICK, QUICK.datasets)
@@ -139,6 +140,35 @@ def test_only_a_run_that_counts_sees_the_test_rows() -> None:
     assert "test" not in tried
     assert 0.5 < counted["test"]["linear"] <= 1
     assert counted["validation"] == tried["validation"]
+
+
+@pytest.mark.parametrize("loss", [*SUPERVISED, *SELF_SUPERVISED])
+def test_every_loss_starts_from_the_same_encoder(loss: str) -> None:
+    split = load("wine", 0)
+    starts = []
+    for run in (tiny(loss, learning_rate=0.0, steps=1.0), tiny(UNTRAINED)):
+        torch.manual_seed(0)
+        starts.append(list(trained(run, split)[0].parameters()))
+    torch.testing.assert_close(*starts, rtol=0, atol=0)
+
+
+class Probe:
+    """A classifier that is best on validation rows where it is not best on test rows."""
+
+    def __init__(self, strength: float, validation: int) -> None:
+        self.scores = {validation: {0.1: 0.9}.get(strength, 0.5), -1: strength}
+        self.validation = validation
+
+    def score(self, _: object, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
+        """Return the accuracy by the number of rows."""
+        return self.scores[len(labels) if len(labels) == self.validation else -1]
+
+
+def test_the_validation_rows_choose_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(load("wine", 0).validation.y)
+    monkeypatch.setattr(training, "_probe", lambda x, y, strength: Probe(strength, count))
+    found = carry_out(tiny("tcl", role=FINAL), None)
+    assert (found["validation"]["linear"], found["test"]["linear"]) == (0.9, 0.1)
 
 
 def test_neighbours_are_asked_without_labels() -> None:

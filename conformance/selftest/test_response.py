@@ -61,7 +61,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     labels = np.arange(40) % 4
     rows = rng.normal(size=(4, 8))[labels] + 0.5 * rng.normal(size=(40, 8))
     np.savez(folder / "mine.npz", embeddings=rows, labels=labels)
-    words = [*COMMAND, "out", "--embeddings", "mine.npz", "--batch-size", "20"]
+    words = [*COMMAND, "out", "--embeddings", "mine.npz", "--batch-size", "20", "--k1", "7"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "out", done.stderr
@@ -78,7 +78,7 @@ def test_committed_arrays_are_regenerated(name: str, drawn: tuple[Path, str]) ->
 
 def test_committed_measures_are_those_of_the_trained_encoders() -> None:
     measured = {
-        file.stem: command.rounded(command.measure(file, 120))
+        file.stem: command.rounded(command.measure(file, batch_size=120))
         for file in sorted(TRAINED.glob("*.npz"))
     }
     (numbers, words), (kept_numbers, kept_words) = map(parts, (measured, COMMITTED["hardness"]))
@@ -251,6 +251,7 @@ def test_command_writes_the_page_with_every_figure(drawn: tuple[Path, str]) -> N
     text = (drawn[0] / "README.md").read_text(encoding="utf-8")
     assert text.count("](") - 1 == len(captions.CAPTIONS)
     assert "2 batches of 20 samples" in text
+    assert command.load(drawn[0])["hardness"]["mine"]["setting"]["k1"] == 7
 
 
 def test_svg_is_the_same_twice(tmp_path: Path) -> None:
@@ -264,6 +265,8 @@ def test_svg_is_the_same_twice(tmp_path: Path) -> None:
         (["--embeddings", "bare.npz"], "bare.npz must be an .npz file with the arrays embeddings"),
         (["--embeddings", "short.npz"], "short.npz: labels must have shape (4,), got (3,)"),
         (["--embeddings", "good.npz", "--batch-size", "9"], "good.npz: batch_size must be 1 to 4"),
+        (["--embeddings", "good.npz", "./good.npz"], "--embeddings must be files of different nam"),
+        (["--embeddings", "good.npz", "--temperature", "0"], "good.npz: temperature must be"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_leaves_nothing(
