@@ -45,8 +45,8 @@ class PositivesInReverse(Plain):
         return found
 
 
-class ResponsesWithoutK1InTheKey(Plain):
-    """A change of k1 alone gives the last responses again."""
+class NegativesWithoutK1InTheKey(Plain):
+    """A change of k1 alone gives the last responses of negatives again."""
 
     breaks = "LAW-14"
     capabilities = claims(fixed=RAW, losses=BOTH)
@@ -56,7 +56,7 @@ class ResponsesWithoutK1InTheKey(Plain):
         key = (b.x.tobytes(), b.w.tobytes(), *call_key(b, "k1"))
         if self.last is None or self.last[0] != key:
             self.last = key, super().responses(b)
-        return self.last[1]
+        return np.where(b.negatives, self.last[1], super().responses(b))
 
 
 class K2InHalf(Plain):

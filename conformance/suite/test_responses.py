@@ -59,6 +59,19 @@ def test_tcl_pulls_positives_harder(
 
 
 @NEEDS
+@pytest.mark.clause("LAW-13")
+@LAW
+@given(data=st.data())
+def test_positives_are_pulled_harder_with_k1(
+    implementation: Implementation, dtype: str, accept: Accept, data: Data
+) -> None:
+    anchor = data.draw(anchors(implementation.capabilities, k1=(0.5, 3.0, 64.0), k2=(0.25, 1.0)))
+    more = anchor.call.with_parameters(k1=4 * anchor.call.parameters["k1"])
+    share = difference_share(implementation, anchor, anchor.call, more, anchor.positives, dtype)
+    accept(share, "fall with k1")
+
+
+@NEEDS
 @pytest.mark.clause("LAW-14")
 @LAW
 @given(data=st.data())
