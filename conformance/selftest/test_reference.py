@@ -214,6 +214,13 @@ def test_an_infinite_product_of_a_row_with_itself_changes_nothing() -> None:
     assert (long.loss, long.temperature) == (ordinary.loss, ordinary.temperature)
 
 
+@pytest.mark.clause("SUP-2")
+def test_a_row_of_the_smallest_norm_is_not_zero() -> None:
+    x, labels = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 2.0]]), [0, 0, 1, 1]
+    short = x * [[1e-12], [1.0], [1.0], [1.0]]  # the norm of a row with one entry is exact
+    assert tcl_loss(short, labels) == tcl_loss(x, labels)
+
+
 @pytest.mark.clause("INP-16")
 def test_the_range_of_a_scalar_array_is_checked() -> None:
     with pytest.raises(ValueError, match=r"temperature must be finite and > 0, got -1\.0"):
