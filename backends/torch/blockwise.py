@@ -28,6 +28,8 @@ THRESHOLD = (768, 1280)
 CPU): at 768 rows 9.3 : 11.4 ms for SupCon, 16.6 : 31.0 for TCL whose parameters are tensors. The
 second where they are numbers: TCL takes 20.2 : 21.4 ms at 1280, and at 1024 13.0 : 12.2."""
 
+_Transform = torch._C._functorch.TransformType
+
 BLOCK_SIZE = {"cpu": 512}
 """Rows of a tile: one that stays in the cache of a CPU; elsewhere not measured, 4096."""
 
@@ -37,7 +39,7 @@ def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None)
     if block_size is not None:
         return block_size > 0
     by_numbers = not any(isinstance(value, Tensor) for value in (T, k1, k2))
-    return len(z) >= THRESHOLD[by_numbers and k1 != 0]
+    return z.shape[0] >= THRESHOLD[by_numbers and k1 != 0]  # len would fix N for `torch.export`
 
 
 def anchor_losses(
@@ -53,7 +55,7 @@ def anchor_losses(
 
     `normalize` tells that every row has norm 1 or 0.
     """
-    if _is_traced() and _is_transformed():
+    if _needs_dense():
         return dense.anchor_losses(z, labels, T, k1, k2, normalize)
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
@@ -65,6 +67,30 @@ def anchor_losses(
     order = sort_rows(labels, z.dtype)
     found: tuple[Tensor, ...] = losses(z, *order, *tensors, numbers, normalize, block, keep)
     return found[0], order.shares > 0
+
+
+def _needs_dense() -> bool:
+    """Return whether the losses are asked for in a way that tiles have no rule for."""
+    if _is_traced():
+        return bool(_is_transformed())
+    return _forward_levels() > 1 or _Transform.Functionalize in _levels()
+
+
+def _levels() -> list[Any]:
+    """Return the transforms of `torch.func` that are under way, the outermost first."""
+    return [each.key() for each in torch._C._functorch.get_interpreter_stack() or ()]
+
+
+def _forward_levels() -> int:
+    """Return how often forward mode is under way: a rule of it does not see a level around it."""
+    return _levels().count(_Transform.Jvp)
+
+
+def _refuse_nested() -> None:
+    """Raise where the derivative of a pull, taken before, would be silently wrong."""
+    if _forward_levels() > 1:
+        message = "forward mode within forward mode, over a pull made outside, needs block_size=0"
+        raise NotImplementedError(message)
 
 
 def _is_traced() -> bool:
@@ -232,11 +258,17 @@ def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     return mapped
 
 
-def _pull(gradients: Any, ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+def _pull(gradients: Any, ctx: Any, upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     """Return what `gradients` finds for the arguments of the losses that `ctx` is of."""
-    *_, T, k1, k2 = ctx.saved_tensors
-    rest = (ctx.numbers, ctx.normalize, ctx.block)
-    dz, found = gradients(upstream, *ctx.saved_tensors, *rest)
+    if upstream is None:
+        return (None,) * len(ctx.needs_input_grad)
+    saved = ctx.saved_tensors  # once: a checkpoint unpacks them once
+    if torch._C._functorch.is_legacy_batchedtensor(upstream):  # `is_grads_batched`: no rule of ours
+        form = _Dense(*saved[2:], ctx.numbers)
+        dz, found = form.gradients(upstream, *form.variables)
+    else:
+        dz, found = gradients(upstream, *saved, ctx.numbers, ctx.normalize, ctx.block)
+    *_, T, k1, k2 = saved
     of_scalars = (
         None if value is None else found[place].to(value.dtype)
         for place, value in enumerate((T, k1, k2))
@@ -263,13 +295,14 @@ class _Losses(torch.autograd.Function):
         ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, upstream: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients, by tiles."""
         return _pull(_Gradients.apply, ctx, upstream)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
         """Return the derivative along a direction, through `dense`."""
+        _refuse_nested()
         form = _Dense(*ctx.saved_tensors, ctx.numbers)
         dz, _, _, _, *scalars, _, _, _, _ = tangents
         along = _or_zeros((dz, *form.pick(scalars)), form.variables)
@@ -302,6 +335,7 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
         """Return the derivatives along a direction."""
+        _refuse_nested()
         upstream, *tensors = ctx.saved_tensors
         form = _Dense(*tensors, ctx.numbers)
         of_upstream, _, _, dz, _, _, _, *scalars, _, _, _ = tangents

@@ -1,6 +1,7 @@
 """The tiled form of the PyTorch backend: exact against the reference, small, and transformable."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from tuned_contrastive.backends.torch import TCLLoss, blockwise, dense, supcon_loss, tcl_loss, tiles
@@ -19,6 +21,7 @@ from tuned_contrastive.backends.torch.rows import Rows, Scalars, cut_rows, kept_
 from tuned_contrastive.reference import tcl_gradients
 
 N = blockwise.THRESHOLD[1] + 39  # no multiple of 5: `labels` can be all different
+BOTH_SIDES = pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
 CLASSES = {"one class": 1, "some": 7, "all different": N}
 
 
@@ -230,7 +233,7 @@ def test_the_form_is_chosen_by_the_number_of_rows(
         tcl_loss(x[1:], labels(7, len(x) - 1), k1=k1)
 
 
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
+@BOTH_SIDES
 def test_second_derivatives_on_both_sides_of_the_threshold(count: int) -> None:
     x, y = rows(count, 2).requires_grad_(), labels(7, count)
     along = torch.cos(torch.arange(x.numel(), dtype=torch.float64)).reshape(x.shape)
@@ -242,7 +245,7 @@ def test_second_derivatives_on_both_sides_of_the_threshold(count: int) -> None:
     assert relative(found[0], found[1].numpy()) < 1e-10
 
 
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
+@BOTH_SIDES
 def test_functional_transforms_on_both_sides_of_the_threshold(count: int) -> None:
     y = labels(7, count)
     batch = torch.stack([rows(count, 2), rows(count, 2).flip(0)])
@@ -253,13 +256,86 @@ def test_functional_transforms_on_both_sides_of_the_threshold(count: int) -> Non
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
+@BOTH_SIDES
 def test_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
     x, y = rows(count, 2), labels(7, count)
     along = x.cos()
     found = torch.func.jvp(lambda x: supcon_loss(x, y), (x,), (along,))[1]
     gradient = torch.func.grad(lambda x: supcon_loss(x, y))(x)
     assert relative(found, (gradient * along).sum().numpy()) < 1e-10
+
+
+def along_temperature(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda T: torch.func.jvp(f, (T,), (torch.ones_like(T),))[1]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@BOTH_SIDES
+def test_forward_mode_within_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
+    x, y, T = rows(count, 2), labels(7, count), torch.tensor(0.5, dtype=torch.float64)
+    loss = partial(supcon_loss, x, y)
+    twice = along_temperature(along_temperature(lambda T: loss(temperature=T)))
+    gradient = torch.func.grad(lambda T: loss(temperature=T, block_size=0))
+    assert relative(twice(T), torch.func.grad(gradient)(T).numpy()) < 1e-10
+    thrice = along_temperature(torch.func.grad(along_temperature(lambda T: loss(temperature=T))))
+    assert relative(thrice(T), torch.func.grad(torch.func.grad(gradient))(T).numpy()) < 1e-10
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+def test_forward_mode_twice_over_a_pull_made_outside_names_the_way_out() -> None:
+    T = torch.tensor(0.5, dtype=torch.float64)
+    loss = partial(supcon_loss, rows(), labels(7), block_size=64)
+    pull = torch.func.vjp(lambda T: loss(temperature=T), T)[1]
+    twice = along_temperature(along_temperature(lambda u: pull(u * u)[0]))
+    with pytest.raises(NotImplementedError, match=r"forward mode .* needs block_size=0"):
+        twice(T)
+
+
+@BOTH_SIDES
+def test_functionalised_on_both_sides_of_the_threshold(count: int) -> None:
+    x, y = rows(count, 2), labels(7, count)
+    found: Any = torch.func.functionalize(lambda x: supcon_loss(x, y))
+    assert relative(found(x), supcon_loss(x, y).numpy()) < 1e-12
+
+
+@BOTH_SIDES
+def test_checkpointed_on_both_sides_of_the_threshold(count: int) -> None:
+    x, y = rows(count, 2).requires_grad_(), labels(7, count)
+    kept = checkpoint(lambda x: supcon_loss(x, y), x, use_reentrant=False)
+    found, expected = (torch.autograd.grad(each, x)[0] for each in (kept, supcon_loss(x, y)))
+    assert torch.equal(found, expected)
+
+
+@BOTH_SIDES
+def test_many_gradients_at_once_on_both_sides_of_the_threshold(count: int) -> None:
+    x, y = rows(count, 2).requires_grad_(), labels(7, count)
+    T = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    losses = supcon_loss(x, y, temperature=T, reduction="none")
+    upstream = torch.eye(count, dtype=torch.float64)[:2]
+    found = torch.autograd.grad(losses, (x, T), upstream, retain_graph=True, is_grads_batched=True)
+    for one, arriving in enumerate(upstream):
+        expected = torch.autograd.grad(losses, (x, T), arriving, retain_graph=True)
+        for many, alone in zip(found, expected, strict=True):
+            assert relative(many[one], alone.numpy()) < 1e-10
+
+
+class _Exported(torch.nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return supcon_loss(x, y)
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(10, blockwise.THRESHOLD[0] - 1), (blockwise.THRESHOLD[0], 5000)]
+)
+def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
+    least: int, most: int
+) -> None:
+    count = torch.export.Dim("count", min=least, max=most)
+    given = rows(most, 2), labels(7, most)
+    sizes = {"x": {0: count}, "y": {0: count}}
+    program = torch.export.export(_Exported(), given, dynamic_shapes=sizes).module()
+    fewer = [each[:least] for each in given]
+    assert relative(program(*fewer), supcon_loss(*fewer).numpy()) < 1e-12
 
 
 def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +356,7 @@ def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
+@BOTH_SIDES
 def test_derivatives_under_a_mode_that_follows_operators(count: int) -> None:
     x, y, along = rows(count, 2), labels(7, count), rows(count, 2).cos()
 
@@ -336,7 +412,7 @@ def mapped(x: Tensor, y: Tensor) -> Tensor:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 @pytest.mark.parametrize("transform", [forward_mode, gradient, mapped])
-@pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
+@BOTH_SIDES
 def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, count: int) -> None:
     x, y = rows(count), labels(7, count)
     compiled: Any = torch.compile(transform, fullgraph=True, backend="eager")
