@@ -118,14 +118,15 @@ def check_parameters(describe: Describe, *, normalize: Any, reduction: Any, **sc
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def check_block_size(block_size: Any) -> None:
-    """Refuse a wrong number of rows for one tile, where an implementation offers the choice."""
+def check_block_size(block_size: Any) -> int | None:
+    """Return the rows of one tile, where an implementation offers the choice, or refuse them."""
     if block_size is None:
-        return
+        return None
     if isinstance(block_size, bool) or not hasattr(block_size, "__index__"):
         raise TypeError(f"block_size must be an int or None, got {_kind(block_size)}")
     if operator.index(block_size) < 0:
         raise ValueError(f"block_size must be >= 0, got {block_size}")
+    return operator.index(block_size)
 
 
 def numpy_array(value: Any) -> Array | None:

@@ -26,8 +26,8 @@ Second derivatives divide by the squares.
 LARGEST_LOG_WEIGHT = 18.0
 """Of k1 and k2, for the same."""
 
-LARGEST_TEMPERATURE = 1e8
-"""Up to here rows divided by T, and gradients times T, keep their digits."""
+LARGEST_TEMPERATURE = 1.0
+"""Up to here no gradient times T leaves the range of what it was before."""
 
 
 class _Sum(NamedTuple):
@@ -196,5 +196,6 @@ def _added(sums: list[_Sum]) -> tuple[Array, Array]:
     for exponent, part in zip(exponents, sums, strict=True):
         root = jnp.exp(jnp.minimum((exponent - maximum) / 2, limit))
         weight = root if part.factor is None else part.factor * root
-        rest = rest + weight * part.total * root
+        # So associated, a weight of 0 meets no infinity on the way back.
+        rest = rest + part.total * (weight * root)
     return maximum, rest

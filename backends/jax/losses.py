@@ -186,7 +186,7 @@ def _loss(
     if not isinstance(precision, Hashable):
         got = type(precision).__name__
         raise TypeError(f"precision must be what jax.numpy.matmul takes, got {got}")
-    contract.check_block_size(block_size)
+    block_size = contract.check_block_size(block_size)
     dtype = canonicalize_dtype(contract.COMPUTE_DTYPES[array.dtype])
     with _constants_evaluated(labels):
         classes = _row_labels(labels, array.shape)

@@ -76,7 +76,7 @@ def losses(inputs: Inputs, order: Order, plan: Plan) -> tuple[Array, Array]:
     zeros = jnp.zeros(shape, dtype) + zero(inputs.z).astype(dtype)
     state: State = ([(zeros + lowest, zeros)] * (1 + plan.apart + plan.low), zeros)
     for shift, count in zip(plan.shifts, counts, strict=True):
-        visit = partial(_add_sums, blocks, inputs.T.astype(dtype), plan)
+        visit = partial(_add_sums, blocks, _in_range(inputs.T, dtype), plan)
         state = over_tiles(visit, blocks.reach, shift, count, state)
     sums, mean = state
     logs = [(top + jnp.log(total)).reshape(-1)[:n] for top, total in sums]
@@ -103,10 +103,11 @@ def gradient(
     # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
     log_d = jnp.where(anchors, log_d, jnp.inf)
     shape = blocks.gone.shape
-    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow.
-    T = inputs.T.astype(dtype)
+    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
+    # by one after the other they would: XLA multiplies the divisors first.
+    T = _in_range(inputs.T, dtype)
     scale = jnp.sqrt(jnp.maximum(T, 1))
-    w_cut, log_d_cut = (padded(values, plan.size) for values in (w / unit / scale, log_d))
+    w_cut, log_d_cut = (padded(values, plan.size) for values in (w / unit * (1 / scale), log_d))
     rows = Rows(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
     scalars = (T, *_log_weights(inputs))
     visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
@@ -117,13 +118,19 @@ def gradient(
     for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
         state = over_tiles(visit, blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
-    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] / (T / scale) * unit
+    dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] * (scale / T) * unit
     dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / (inputs.T / scale)
     factors = [
         _weighted_sum(w, log_sum + offset - log_d)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
     ]
     return dz[order.inverse], dT, *factors
+
+
+def _in_range(T: Array, dtype: Any) -> Array:
+    """Return T in a dtype whose range it may leave, where T over its root would not be a number."""
+    kept = np.finfo(dtype)
+    return jnp.clip(T.astype(dtype), kept.tiny, kept.max)
 
 
 def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 from tensorflow.python.eager.forwardprop_util import pack_tangents  # has no public name
@@ -58,11 +59,17 @@ def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None)
 
 
 def anchor_losses(
-    z: Tensor, labels: Tensor, T: Scalar, k1: Scalar, k2: Scalar, normalize: bool, block_size: int
+    z: Tensor,
+    labels: Tensor,
+    T: Scalar,
+    k1: Scalar,
+    k2: Scalar,
+    normalize: bool,
+    block_size: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return l_i and whether P(i) has a member, as `dense.anchor_losses`, in tiles of `block_size`.
+    """Return what `dense.anchor_losses` does, by tiles of `block_size` rows (None: automatic).
 
-    `normalize` says that no row of `z` is longer than 1; a block size of 0 is chosen here.
+    `normalize` tells that every row has norm 1 or 0.
     """
     scalars = (T, k1, k2)
     tensors = [value for value in scalars if isinstance(value, Tensor)]
@@ -120,9 +127,11 @@ def _constants(scalars: Sequence[Scalar], dtype: tf.DType) -> list[Tensor]:
     logs: list[Any] = [
         tf.math.log(k) if isinstance(k, Tensor) else math.log(k) if k else -math.inf for k in ks
     ]
-    return [
+    T, *logs = (
         tf.cast(v, dtype) if isinstance(v, Tensor) else tf.constant(v, dtype) for v in (T, *logs)
-    ]
+    )
+    # Beyond the range of the dtype T over its root would not be a number.
+    return [tf.clip_by_value(T, np.finfo(dtype.as_numpy_dtype).tiny, dtype.max), *logs]
 
 
 def _of_tensors(scalars: Sequence[Scalar], slope: Tensor, *dks: Tensor) -> list[Tensor]:
@@ -238,7 +247,8 @@ def _backward(
     unit = tf.reduce_max(tf.abs(w))
     unit = tf.where(tf.equal(unit, 0), tf.ones_like(unit), unit)
     w /= unit
-    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow.
+    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
+    # by one after the other they would: XLA multiplies the divisors first.
     scale = tf.sqrt(tf.maximum(T, 1))
 
     def cut(values: Tensor, appended: float) -> Tensor:
@@ -246,12 +256,12 @@ def _backward(
         return cut_like(blocks, values, appended)
 
     constants = (log_d, log_d - log_k2, log_d - log_k1)
-    weights = Weights(cut(w / scale, 0), *(cut(values, math.inf) for values in constants))
+    weights = Weights(cut(w * (1 / scale), 0), *(cut(values, math.inf) for values in constants))
     g, slopes = _plain_or_not(
         form, z, given, lambda terms: tiles.pair_sums(blocks, T, terms, weights)
     )
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
-    dz = tf.gather(g, order.places) / (T / scale) * unit
+    dz = tf.gather(g, order.places) * (scale / T) * unit
     slope = unit * tf.reduce_sum(slopes) * scale / -2
     dks = (_weighted(w, unit, sums - log_d) for sums in (low, negatives))
     return dz, slope, *dks

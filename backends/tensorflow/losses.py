@@ -5,7 +5,6 @@ is in `dense` for few rows and in `blockwise` for many.
 """
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -171,17 +170,18 @@ def weighted_loss(
     contract.check_arguments(
         describe, embeddings, labels, **scalars, normalize=normalize, reduction=reduction
     )
-    contract.check_block_size(block_size)
+    block_size = contract.check_block_size(block_size)
     embeddings = tf.convert_to_tensor(embeddings)
     classes = _row_labels(labels, embeddings)
     dtype = tf.float64 if embeddings.dtype == tf.float64 else tf.float32
     rows = tf.cast(tf.reshape(embeddings, (-1, tf.shape(embeddings)[-1])), dtype)  # (N, D)
     T = _scalar(scalars["temperature"], rows)
     k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
+    if isinstance(T, float):
+        T = min(T, float(dtype.max))  # beyond it, every quotient by T is 0 all the same
     z = _unit_rows(rows) if normalize else rows
     if blockwise.chosen(z, T, k1, k2, block_size):
-        block = operator.index(block_size or 0)
-        losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block)
+        losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
     else:
         losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
     # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.

@@ -59,7 +59,7 @@ def anchor_losses(
         return dense.anchor_losses(z, labels, T, k1, k2, normalize)
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
-    block = int(block_size or BLOCK_SIZE.get(z.device.type, 4096))
+    block = block_size or BLOCK_SIZE.get(z.device.type, 4096)
     losses: Any = _losses_operator if _is_traced() else _Losses.apply
     # An operator keeps none: their number would make the compiler start again for another N.
     keep = losses is not _losses_operator and torch.is_grad_enabled()

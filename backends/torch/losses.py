@@ -151,7 +151,7 @@ def _loss(
     contract.check_arguments(
         describe, embeddings, labels, **scalars, normalize=normalize, reduction=reduction
     )
-    contract.check_block_size(block_size)
+    block_size = contract.check_block_size(block_size)
     classes = _row_labels(labels, embeddings)
     dtype = torch.float64 if embeddings.dtype == torch.float64 else torch.float32
     with _without_autocast(embeddings.device.type):

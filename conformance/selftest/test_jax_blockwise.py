@@ -246,6 +246,12 @@ def test_a_wrong_block_size_is_refused(rows: Float64, size: Any, error: type[Exc
         supcon_loss(jnp.asarray(rows), LABELS["one"], block_size=size)
 
 
+def test_block_size_may_be_a_scalar_array_of_int(rows: Float64) -> None:
+    sizes: list[Any] = [jnp.asarray(4), 4]
+    found = [supcon_loss(rows, LABELS["several"], block_size=size) for size in sizes]
+    assert found[0] == found[1]
+
+
 def test_pads_weigh_nothing_beside_a_small_denominator() -> None:
     angles = 2 * np.pi / 3 * np.arange(3)
     x = jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], 1), "float32")
@@ -313,3 +319,23 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
         found, exact = product("float32"), np.asarray(product("float64"))
     # The term that divides by the square of a sum of e^40 is most of it.
     assert np.linalg.norm(found - exact) < 0.02 * np.linalg.norm(exact)
+
+
+EXTREME = [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
+"""T, k2 and upstream: what they are multiplied and divided by must not meet in the wrong order."""
+
+
+@pytest.mark.clause("NUM-11")
+@pytest.mark.parametrize("block_size", [0, 4])
+@pytest.mark.parametrize(("T", "k2", "upstream"), EXTREME)
+def test_gradient_where_a_part_of_it_leaves_the_range(
+    T: float, k2: float, upstream: float, block_size: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((23, 5)), rng.integers(0, 4, 23)
+    fixed: dict[str, Any] = {"temperature": T, "k1": 3.0, "k2": k2}
+    exact = tcl_gradients(x, labels, **fixed, upstream=upstream).embeddings
+    rows = jnp.asarray(x, "float32")
+    fixed["k2"] = jnp.float32(k2)
+    _, pull = jax.vjp(lambda x: tcl_loss(x, labels, **fixed, block_size=block_size), rows)
+    close(pull(jnp.float32(upstream))[0] / upstream, exact / upstream, rtol=1e-3)

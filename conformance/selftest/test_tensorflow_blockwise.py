@@ -352,3 +352,29 @@ def test_gradient_at_a_huge_temperature(
     exact = reference.tcl_gradients(x.numpy(), [0, 0, 1], temperature=T, k1=k1).embeddings
     found = tape.gradient(loss, x)
     np.testing.assert_allclose(found, upstream * exact, rtol=1e-5, atol=1e-7 * upstream)
+
+
+EXTREME = [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
+"""T, k2 and upstream: what they are multiplied and divided by must not meet in the wrong order."""
+
+
+@compilers
+@pytest.mark.clause("NUM-11")
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("block_size", [0, 4])
+@pytest.mark.parametrize(("T", "k2", "upstream"), EXTREME)
+def test_gradient_where_a_part_of_it_leaves_the_range(
+    T: float, k2: float, upstream: float, block_size: int, learnable: bool, xla: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((23, 5)), rng.integers(0, 4, 23)
+    fixed: dict[str, Any] = {"temperature": T, "k1": 3.0, "k2": k2}
+    exact = reference.tcl_gradients(x, labels, **fixed, upstream=upstream).embeddings
+    wide = {name: tf.constant(value, tf.float64) for name, value in fixed.items()}
+
+    def gradient(rows: Any, *scalars: Any) -> Any:
+        given = dict(zip(wide, scalars, strict=True)) if learnable else fixed
+        return found_of(rows, labels, upstream, **given, block_size=block_size)[1][0]
+
+    found = tf.function(gradient, jit_compile=xla)(tf.constant(x, tf.float32), *wide.values())
+    np.testing.assert_allclose(found / upstream, exact / upstream, rtol=1e-2, atol=1e-5)

@@ -505,3 +505,25 @@ def test_gradient_at_a_huge_temperature(
     exact = upstream * tcl_gradients(x.detach().numpy(), [0, 0, 1], temperature=T, k1=k1).embeddings
     expected = torch.tensor(exact, dtype=torch.float32)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7 * upstream)
+
+
+EXTREME = [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
+"""T, k2 and upstream: what they are multiplied and divided by must not meet in the wrong order."""
+
+
+@pytest.mark.clause("NUM-11")
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("block_size", [0, 4])
+@pytest.mark.parametrize(("T", "k2", "upstream"), EXTREME)
+def test_gradient_where_a_part_of_it_leaves_the_range(
+    T: float, k2: float, upstream: float, block_size: int, learnable: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((23, 5)), rng.integers(0, 4, 23)
+    fixed: dict[str, Any] = {"temperature": T, "k1": 3.0, "k2": k2}
+    exact = tcl_gradients(x, labels, **fixed, upstream=upstream).embeddings
+    wide = {name: torch.tensor(value, dtype=torch.float64) for name, value in fixed.items()}
+    rows = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+    loss = tcl_loss(rows, labels, **(wide if learnable else fixed), block_size=block_size)
+    (found,) = torch.autograd.grad(loss, rows, torch.tensor(upstream))
+    assert relative(found, exact) < 1e-3
