@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = (
     "tuned-contrastive", "numpy", "torch", "tensorflow", "keras", "jax", "jaxlib", "triton",
-    "pytorch-metric-learning", "optax",
+    "pytorch-metric-learning", "optax", "scikit-learn", "scipy",
 )  # fmt: skip
 
 

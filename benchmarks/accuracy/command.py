@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     output = destination(plan, options.output)
     try:
         records = Records(output / RUNS)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
     carry_out(plan, records, folder, output / EMBEDDINGS, options.jobs)
     report.write(records.lines, plan, output)
@@ -87,7 +88,7 @@ def asked(options: argparse.Namespace) -> tuple[Plan, Path | None]:
     folder = Path(options.data) if options.data else None
     if folder and not folder.is_dir():
         raise UsageError(f"--data must be a folder, got {folder}")
-    datasets = tuple(options.datasets or scale.datasets)
+    datasets = _of(DATASETS, options.datasets) if options.datasets else scale.datasets
     if folder and not set(datasets) & set(SOURCES):
         raise UsageError(f"--data is for --datasets {' '.join(SOURCES)}: name one of them")
     for name in datasets:
@@ -95,13 +96,19 @@ def asked(options: argparse.Namespace) -> tuple[Plan, Path | None]:
             load(name, 0, folder)
         except (FileNotFoundError, ValueError) as error:
             raise UsageError(str(error)) from error
-    plan = Plan(scale, datasets, tuple(options.setting), tuple(options.losses))
+    losses = _of((*SUPERVISED, *SELF_SUPERVISED), options.losses)
+    plan = Plan(scale, datasets, _of(SETTINGS, options.setting), losses)
     if not plan.trains():
         raise UsageError(
             f"nothing to train: --setting {' '.join(plan.settings)} has none of these losses on "
             f"{', '.join(datasets)} (self-supervised: plain images; frameworks: digits)"
         )
     return plan, folder
+
+
+def _of(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return what is wanted, each once, in the order in which it is known."""
+    return tuple(name for name in dict.fromkeys(known) if name in wanted)
 
 
 def destination(plan: Plan, output: str | None) -> Path:
@@ -116,6 +123,7 @@ def carry_out(
 ) -> None:
     """Append a record for every run of the plan that has none."""
     first, framework_runs = plan.first_runs(), plan.framework_runs()
+    records.keys -= {run.key for run in plan.embedding_runs() if not _is_kept(run, embeddings)}
     missing = len(_missing([*first, *framework_runs], records))
     try:
         finals = len(_missing(plan.final_runs(records.runs()), records))
@@ -189,16 +197,28 @@ def _keep(record: dict[str, Any], records: Records, embeddings: Path) -> None:
     if "projections" in record:
         rows, labels = record.pop("projections"), record.pop("labels")
         embeddings.mkdir(exist_ok=True)
-        loss = record["run"]["loss"]
-        name = loss if loss == UNTRAINED else f"trained-with-{loss}"
-        file = embeddings / f"{name}.npz"  # as `response --embeddings` reads it
         np.savez_compressed(
-            file,
+            _file(record["run"]["loss"], embeddings),
+            run=record["key"],
             embeddings=rows.astype(np.float16),
             labels=labels.astype(np.uint8),
             about=about(record, rows.shape[1]),
         )
     records.append(record)
+
+
+def _file(loss: str, embeddings: Path) -> Path:
+    """Return the file of a loss's embeddings, as `response --embeddings` reads it."""
+    return embeddings / f"{loss if loss == UNTRAINED else f'trained-with-{loss}'}.npz"
+
+
+def _is_kept(run: Run, embeddings: Path) -> bool:
+    """Return whether the embeddings of this very run are there, not those of a shorter one."""
+    file = _file(run.loss, embeddings)
+    if not file.is_file():
+        return False
+    with np.load(file) as arrays:
+        return "run" in arrays and str(arrays["run"]) == run.key
 
 
 def about(record: Mapping[str, Any], dimensions: int) -> str:
@@ -216,6 +236,9 @@ def _note_environment(records: Records, jobs: int) -> None:
     found = {**environment(1), "processes": jobs}
     known = [line["environment"] for line in records.lines if "environment" in line]
     dated = {"date": None}
+    if known and known[-1].get("revision") != found["revision"]:
+        told = f"records of revision {known[-1].get('revision')} go on at {found['revision']}"
+        sys.stderr.write(f"{told}: rounding may differ, and so may what it grows to\n")
     if not known or json.dumps(known[-1] | dated) != json.dumps(found | dated):
         records.append({"environment": found})
 

@@ -105,6 +105,9 @@ def _source(name: str, folder: Path | None) -> tuple[Part, Part | None, bool]:
             )
         pairs = files.read(name, folder)
         train, test = (Part((x / 255).astype(np.float32), y) for x, y in pairs)
+        if len(np.unique(train.y)) < 2 or not np.isin(test.y, train.y).all():
+            told = "must hold two classes or more that train, and no others that test"
+            raise ValueError(f"the files of {name} in {folder} {told}")
         return train, test, True
     from sklearn import datasets
 

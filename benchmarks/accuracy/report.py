@@ -115,9 +115,14 @@ def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Com
     ]
 
 
-def _with_figure(setting: str, found: Sequence[Comparison]) -> str:
+def _with_figure(plan: Plan, setting: str, found: Sequence[Comparison]) -> str:
     """Return the table of differences, below the figure that shows them."""
-    shown = f"![Differences on test rows](results/{setting}{DIFFERENCES}.svg)\n\n"
+    shown = (
+        f"![Differences on test rows](results/{setting}{DIFFERENCES}.svg)\n\n"
+        "The numbers of the table below: differences in test accuracy by linear probe, after "
+        f"tuning, paired by\n{plan.scale.seeds} seeds; bars are 95 % intervals with the variance "
+        "of Nadeau and Bengio.\n\n"
+    )
     return (shown if found else "") + tables.comparisons(found)
 
 
@@ -136,7 +141,7 @@ def _with_labels(findings: Findings) -> str:
     return claims.with_labels(
         findings.plan,
         tables.accuracy(findings, "supervised"),
-        _with_figure("supervised", compared),
+        _with_figure(findings.plan, "supervised", compared),
         tables.chosen(findings, "supervised"),
         tables.comparisons(default_comparisons(findings)),
         caveats.smallest_k1(findings),
@@ -166,7 +171,7 @@ def _moves(findings: Findings) -> tuple[dict[str, Interval], dict[str, Interval]
 def _without_labels(findings: Findings) -> str:
     compared = [self_supervised_comparisons(findings, kind) for kind in KINDS]
     linear, neighbours = (tables.accuracy(findings, "self-supervised", kind) for kind in KINDS)
-    first = _with_figure("self-supervised", compared[0])
+    first = _with_figure(findings.plan, "self-supervised", compared[0])
     second = tables.comparisons(compared[1])
     return claims.without_labels(
         findings.plan,

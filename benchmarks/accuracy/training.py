@@ -100,7 +100,7 @@ def judged(run: Run, split: Split, encoder: nn.Module, head: nn.Module) -> dict[
     found: dict[str, Any] = {}
     for name, part in parts.items():
         features = _features(encoder, part)
-        accuracy = {"linear": float(probe.score((features - mean) / spread, part.y))}
+        accuracy = {"linear": float(probe.score((features - mean) / spread, part.y)), "C": probe.C}
         if run.setting == "self-supervised":
             accuracy["neighbours"] = _neighbours(train, split.train.y, features, part.y)
         if run.loss == CROSS_ENTROPY:

@@ -31,7 +31,10 @@ def run(options: argparse.Namespace) -> int:
     asked = {name: getattr(options, name) for name in ("batch_size", *PARAMETERS)}
     measured = {file.stem: measure(file, **asked) for file in given}
     folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--output must be a folder, or may be made one: {error}") from error
     found: dict[str, Document] = {}
     progress = Progress("response", len(curves.FIGURES) + bool(measured))
     for name, compute in curves.FIGURES.items():

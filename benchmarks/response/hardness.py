@@ -96,7 +96,10 @@ def read(file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the arrays `embeddings` and `labels` of an .npz file."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return arrays["embeddings"], arrays["labels"]
+            found = arrays["embeddings"], arrays["labels"]
+            if not all(array.ndim for array in found):
+                raise ValueError("they must have rows")
+            return found
     except (OSError, ValueError, KeyError, AttributeError) as error:
         message = f"{file} must be an .npz file with the arrays embeddings and labels"
         raise UsageError(message) from error

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
-from tuned_contrastive.benchmarks.__main__ import main
+from tuned_contrastive.benchmarks.__main__ import main, parser
 from tuned_contrastive.benchmarks.accuracy import command, figures, report, tables
 from tuned_contrastive.benchmarks.accuracy.data import load
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
@@ -65,6 +65,21 @@ def test_wrong_usage_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["accuracy", "--quick", "--output", str(tmp_path / "file")]) == 2
+    assert "Not a directory" in capsys.readouterr().err
+
+
+def test_what_is_named_twice_is_run_once(tmp_path: Path) -> None:
+    words = ["accuracy", "--quick", "--setting", "supervised", "--losses", "tcl", "supcon", "tcl",
+             "--datasets", "wine", "wine", "--output", str(tmp_path)]  # fmt: skip
+    plan, _ = command.asked(parser().parse_args(words))
+    assert (plan.datasets, plan.losses) == (("wine",), ("supcon", "tcl"))
+
+
 def test_only_the_whole_goes_where_the_page_is() -> None:
     whole = Plan(FULL, FULL.datasets)
     assert command.destination(whole, None) == command.OUTPUT
@@ -105,7 +120,7 @@ def test_quick_writes_page_figures_and_embeddings(quick: Path) -> None:
     page = (quick / "RESULTS.md").read_text(encoding="utf-8")
     titles = [line for line in page.splitlines() if line.startswith("## ")]
     assert [title[:10] for title in titles if "laim" in title] == [
-        "## Claims ", "## Claim 1", "## Claim 4", "## Claim 5", "## Claim 6",
+        "## Claim 1", "## Claims ", "## Claim 4", "## Claim 5", "## Claim 6",
     ]  # fmt: skip
 
 
@@ -119,6 +134,14 @@ def test_embeddings_are_those_of_validation_rows(quick: Path) -> None:
     labels = [kept[name]["labels"].tolist() for name in names]
     assert labels == [load("digits", 0).validation.y.tolist()] * 3
     assert not np.array_equal(rows["trained-with-supcon"], rows["untrained"])
+
+
+def test_embeddings_of_a_shorter_run_do_not_count(quick: Path) -> None:
+    shorter, longer = PLAN.embedding_runs(), Plan(FULL, FULL.datasets).embedding_runs()
+    folder = quick / command.EMBEDDINGS
+    assert [command._is_kept(run, folder) for run in (*shorter, *longer)] == [True] * 3 + [
+        False
+    ] * 3
 
 
 def test_the_same_command_again_runs_nothing(quick: Path) -> None:

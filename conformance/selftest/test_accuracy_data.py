@@ -98,6 +98,15 @@ def test_a_file_of_another_format_is_refused(
         files.read(name, folder)
 
 
+def test_a_class_that_only_tests_is_refused(folder: Path) -> None:
+    kept = b"".join(cifar_record([label], label) for label in range(10) if label != 3) * 9
+    for k in range(1, 6):
+        (folder / f"data_batch_{k}.bin").write_bytes(kept)
+    (folder / "test_batch.bin").write_bytes(cifar_record([3], 40))
+    with pytest.raises(ValueError, match="must hold two classes or more that train, and no others"):
+        load("cifar10", 0, folder)
+
+
 @pytest.mark.parametrize("name", files.SOURCES)
 def test_a_missing_file_says_where_it_is_to_be_had(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"which is to be had at https://"):

@@ -157,7 +157,7 @@ class Probe:
 
     def __init__(self, strength: float, validation: int) -> None:
         self.scores = {validation: {0.1: 0.9}.get(strength, 0.5), -1: strength}
-        self.validation = validation
+        self.validation, self.C = validation, strength
 
     def score(self, _: object, labels: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
         """Return the accuracy by the number of rows."""
@@ -168,7 +168,8 @@ def test_the_validation_rows_choose_the_probe(monkeypatch: pytest.MonkeyPatch) -
     count = len(load("wine", 0).validation.y)
     monkeypatch.setattr(training, "_probe", lambda x, y, strength: Probe(strength, count))
     found = carry_out(tiny("tcl", role=FINAL), None)
-    assert (found["validation"]["linear"], found["test"]["linear"]) == (0.9, 0.1)
+    assert found["validation"]["linear"] == 0.9
+    assert (found["test"]["linear"], found["test"]["C"]) == (0.1, 0.1)
 
 
 def test_neighbours_are_asked_without_labels() -> None:

@@ -263,6 +263,8 @@ def test_svg_is_the_same_twice(tmp_path: Path) -> None:
     [
         (["--embeddings", "none.npz"], "none.npz must be an .npz file with the arrays embeddings"),
         (["--embeddings", "bare.npz"], "bare.npz must be an .npz file with the arrays embeddings"),
+        (["--embeddings", "number.npz"], "number.npz must be an .npz file with the arrays embed"),
+        (["--output", "bare.npz"], "--output must be a folder, or may be made one: "),
         (["--embeddings", "short.npz"], "short.npz: labels must have shape (4,), got (3,)"),
         (["--embeddings", "good.npz", "--batch-size", "9"], "good.npz: batch_size must be 1 to 4"),
         (["--embeddings", "good.npz", "./good.npz"], "--embeddings must be files of different nam"),
@@ -278,6 +280,7 @@ def test_wrong_usage_is_one_sentence_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("bare.npz", rows=np.eye(4))
+    np.savez("number.npz", embeddings=1.0, labels=0)
     np.savez("short.npz", embeddings=np.eye(4), labels=np.arange(3))
     np.savez("good.npz", embeddings=np.eye(4), labels=np.arange(4) % 2)
     assert main(["response", "--output", "out", *arguments]) == 2
