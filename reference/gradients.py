@@ -156,8 +156,9 @@ def _gradients(
         mean = np.where(pairs.positives, pairs.s, 0.0).sum(axis=1) / pairs.positive_count
         expected = np.where(exp_T > 0, pairs.s * exp_T, 0.0).sum(axis=1)  # s_ii may be inf
         dT = (w * (mean - expected)).sum() / T / T  # GRD-6
-        dk1 = None if k1 is None else _weighted(w, terms.k1_term.sum(axis=1))  # GRD-7
-        dk2 = None if k2 is None else _weighted(w, terms.negative.sum(axis=1))  # GRD-8
+        low, far = (pairs.positives, -pairs.s), (pairs.negatives, pairs.s / T)
+        dk1 = None if k1 is None else _weighted(w, terms.k1_term, *low, terms.log_D)  # GRD-7
+        dk2 = None if k2 is None else _weighted(w, terms.negative, *far, terms.log_D)  # GRD-8
     shape = embeddings.shape
     return Gradients(loss, terms.losses.reshape(shape[:-1]), dx.reshape(shape), dT, dk1, dk2)
 
@@ -192,6 +193,18 @@ def _times(k: float, terms: Float64) -> Float64:
     return k * terms if k else np.zeros_like(terms)
 
 
-def _weighted(w: Float64, terms: Float64) -> float:
-    """Return sum_i w_i terms_i; an anchor of weight 0 adds 0, even where its term overflowed."""
-    return float(np.where(w != 0, w * terms, 0.0).sum())
+def _weighted(
+    w: Float64, terms: Float64, mask: NDArray[np.bool_], exponents: Float64, log_D: Float64
+) -> float:
+    """Return sum_i w_i sum_j terms_ij, the terms being exp(exponents - log D_i) where `mask` is.
+
+    An anchor of weight 0 adds 0, even where its terms overflowed; of others that did, the largest
+    is taken out, or infinities of both signs would meet (NUM-11).
+    """
+    sums = terms.sum(axis=1)[w != 0]
+    if np.isfinite(sums).all() or np.isnan(sums).any():
+        return float((w[w != 0] * sums).sum())
+    x = np.where(mask, exponents - log_D[:, None], -np.inf)[w != 0]
+    largest = x.max()
+    root = np.exp(largest / 2)
+    return float((w[w != 0] * np.exp(x - largest).sum(axis=1)).sum() * root * root)

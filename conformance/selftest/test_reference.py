@@ -214,6 +214,17 @@ def test_an_infinite_product_of_a_row_with_itself_changes_nothing() -> None:
     assert (long.loss, long.temperature) == (ordinary.loss, ordinary.temperature)
 
 
+@pytest.mark.clause("NUM-11")
+@pytest.mark.parametrize("sign", [1, -1])
+def test_infinities_of_both_signs_add_up_to_that_of_the_larger(sign: int) -> None:
+    x, labels = np.array([[1.0], [-1.0], [0.9], [-0.9]]), [0, 0, 1, 1]
+    found = tcl_gradients(
+        x, labels, temperature=1e-3, k1=0.0, k2=0.0, normalize=False, reduction="none",
+        upstream=sign * np.array([1.0, 0.0, -1000.0, 0.0]),  # times e^1900 and e^1710
+    )  # fmt: skip
+    assert found.k2 == sign * np.inf
+
+
 @pytest.mark.clause("SUP-2")
 def test_a_row_of_the_smallest_norm_is_not_zero() -> None:
     x, labels = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 2.0]]), [0, 0, 1, 1]
