@@ -20,5 +20,11 @@ def test_our_call_gives_their_number(row: Row, batch: str) -> None:
     assert np.isclose(theirs, row.times(batch) * ours, rtol=1e-5, atol=0, equal_nan=True)
 
 
+def test_a_batch_without_a_pair_is_nan_in_optax() -> None:
+    x, labels = jnp.asarray(inputs("all")["x"]), jnp.arange(10)
+    assert jnp.isnan(optax.losses.ntxent(x, labels, T))
+    assert supcon_loss(x, labels, temperature=T) == 0
+
+
 def test_table_has_optax() -> None:
     assert ROWS
