@@ -23,8 +23,8 @@ from tuned_contrastive.backends.jax.tiles import Inputs, Plan
 THRESHOLD = (128, 768)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
 CPU): at 256 rows 1.01 : 1.16 ms for SupCon and 0.87 : 0.94 for TCL. The second where only a run can
-tell whether a maximum has to be taken off, as of T, k1 and k2 that are arrays: there SupCon takes
-1.49 : 1.15 ms at 256 rows and 8.9 : 10.2 at 1024."""
+tell whether a maximum has to be taken off, as with parameters that are arrays or rows that are not
+normalised: there SupCon takes 1.49 : 1.15 ms at 256 rows and 8.9 : 10.2 at 1024."""
 
 BLOCK_SIZE = {"cpu": 1280}
 """Rows of the largest tile; elsewhere not measured, 4096. Half as many where only a run can tell,

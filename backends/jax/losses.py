@@ -59,9 +59,9 @@ def supcon_loss(
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
     block_size : int or None
-        Rows of a tile: tiles take memory that grows with N, not with N^2. 0 is none, all pairs at
-        once; None chooses by the number of rows. Forward mode and second derivatives are those
-        of all pairs at once with any of them.
+        Rows of one tile of the pairs, of which a few at a time are in memory; None chooses by the
+        number of rows, 0 holds all N x N pairs. Second derivatives and forward mode hold them
+        whatever it is.
     precision : as `jax.numpy.matmul` takes it
         That of the products of the rows, by default the highest (NUM-18).
 

@@ -47,11 +47,10 @@ def supcon_loss(
         Whether rows are divided by their Euclidean norm.
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
-    block_size : int, optional
-        Rows of one tile. By default many rows (1024, or an unknown number) are compared by tiles
-        in memory O(N D), with a gradient that is written out, and few by one (N, N) product; 0
-        always takes that product. Second derivatives, forward mode and tf.vectorized_map work
-        either way, but need memory O(N^2).
+    block_size : int or None
+        Rows of one tile of the pairs, of which a few at a time are in memory; None chooses by the
+        number of rows, 0 holds all N x N pairs. Second derivatives, forward mode and
+        tf.vectorized_map hold them whatever it is.
 
     Returns
     -------

@@ -52,8 +52,8 @@ def supcon_loss(
         "mean" and "sum" run over the anchors with a positive.
     block_size : int or None
         Rows of one tile of the pairs, of which a few at a time are in memory, and up to 30 MiB of
-        them until the gradient; None chooses, 0 holds all N x N pairs. Second derivatives and
-        forward mode hold them whatever it is.
+        them until the gradient; None chooses by the number of rows, 0 holds all N x N pairs. Second
+        derivatives and forward mode hold them whatever it is.
 
     Returns
     -------
