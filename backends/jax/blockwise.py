@@ -17,7 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from tuned_contrastive.backends.jax import dense, tiles
-from tuned_contrastive.backends.jax.rows import Order, sort_rows, zero
+from tuned_contrastive.backends.jax.rows import LARGEST_EXPONENT, Order, sort_rows, zero
 from tuned_contrastive.backends.jax.tiles import Inputs, Plan
 
 THRESHOLD = (128, 768)
@@ -86,7 +86,7 @@ def _shifts(
     """Return whether a maximum is taken off before exponentials are; both: a run has to tell."""
     if not normalize or any(isinstance(value, Array) for value in (T, k1, k2)):
         return False, True
-    return (not dense.fits(tiles.LARGEST_EXPONENT[z.dtype.name], T, k1, k2),)
+    return (not dense.fits(LARGEST_EXPONENT[z.dtype.name], T, k1, k2),)
 
 
 def _platform() -> str:

@@ -13,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+LARGEST_EXPONENT = {"float32": 40.0, "float64": 320.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
 
 class Order(NamedTuple):
     """The rows sorted by label; each field has the shape (N,)."""

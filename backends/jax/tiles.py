@@ -13,6 +13,7 @@ from jax import Array
 
 from tuned_contrastive.backends.jax import dense
 from tuned_contrastive.backends.jax.rows import (
+    LARGEST_EXPONENT,
     Blocks,
     Order,
     State,
@@ -26,9 +27,6 @@ from tuned_contrastive.backends.jax.rows import (
     sides,
     zero,
 )
-
-LARGEST_EXPONENT = {"float32": 40.0, "float64": 320.0}
-"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
 
 
 class Plan(NamedTuple):
@@ -107,7 +105,8 @@ def gradient(
     # by one after the other they would: XLA multiplies the divisors first.
     T = _in_range(inputs.T, dtype)
     scale = jnp.sqrt(jnp.maximum(T, 1))
-    w_cut, log_d_cut = (padded(values, plan.size) for values in (w / unit * (1 / scale), log_d))
+    w /= unit
+    w_cut, log_d_cut = (padded(values, plan.size) for values in (w * (1 / scale), log_d))
     rows = Rows(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
     scalars = (T, *_log_weights(inputs))
     visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
@@ -121,7 +120,7 @@ def gradient(
     dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] * (scale / T) * unit
     dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / (inputs.T / scale)
     factors = [
-        _weighted_sum(w, log_sum + offset - log_d)
+        _weighted_sum(w, log_sum + offset - log_d, unit)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
     ]
     return dz[order.inverse], dT, *factors
@@ -164,12 +163,12 @@ def _log_sum(terms: list[Array]) -> Array:
     return top + jnp.log(jnp.exp(stacked - top[None]).sum(0))
 
 
-def _weighted_sum(w: Array, exponents: Array) -> Array:
-    """Return sum_i w_i exp(exponents_i): infinite, with its sign, only where it has to be."""
-    top = jnp.where(w == 0, -jnp.inf, exponents).max()
+def _weighted_sum(w: Array, x: Array, unit: Array) -> Array:
+    """Return unit sum_i w_i e^x_i: infinite, with its sign, only where it has to be (NUM-11)."""
+    top = jnp.where(w == 0, -jnp.inf, x).max()
     top = jnp.where(top == -jnp.inf, 0, top)
-    total = jnp.where(w == 0, 0, w * jnp.exp(exponents - top)).sum()
     root = jnp.exp(top / 2)
+    total = jnp.where(w == 0, 0, w * jnp.exp(x - top)).sum() * unit
     return jnp.where(total == 0, 0, total * root * root)
 
 

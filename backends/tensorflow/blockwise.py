@@ -16,7 +16,13 @@ from tensorflow.python.eager.forwardprop_util import pack_tangents  # has no pub
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # nor has this
 
 from tuned_contrastive.backends.tensorflow import dense, tiles
-from tuned_contrastive.backends.tensorflow.rows import Order, cut_like, cut_rows, sort_rows
+from tuned_contrastive.backends.tensorflow.rows import (
+    LARGEST_EXPONENT,
+    Order,
+    cut_like,
+    cut_rows,
+    sort_rows,
+)
 from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
 
 THRESHOLD = (1024, 1536)
@@ -29,9 +35,6 @@ BLOCK_SIZE = 512
 """Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024
 (graph), 161, 169 and 186 by XLA; the larger tile holds four times as much."""
 
-LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 320.0}
-"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
-
 Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
 
@@ -43,7 +46,7 @@ class Form(NamedTuple):
     low: bool
     slope: bool
     plain: bool | None  # None: only a run knows
-    bounded: bool  # no row is longer than 1
+    unit: bool  # every row has norm 1 or 0
     block: int
     even: bool
 
@@ -263,12 +266,12 @@ def _backward(
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
     dz = tf.gather(g, order.places) * (scale / T) * unit
     slope = unit * tf.reduce_sum(slopes) * scale / -2
-    dks = (_weighted(w, unit, sums - log_d) for sums in (low, negatives))
+    dks = (_weighted_sum(w, sums - log_d, unit) for sums in (low, negatives))
     return dz, slope, *dks
 
 
-def _weighted(w: Tensor, unit: Tensor, x: Tensor) -> Tensor:
-    """Return unit sum_i w_i exp(x_i): infinite, with its sign, only where it has to be (NUM-11)."""
+def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
+    """Return unit sum_i w_i e^x_i: infinite, with its sign, only where it has to be (NUM-11)."""
     x = tf.where(tf.equal(w, 0), tf.constant(-math.inf, x.dtype), x)
     maximum = tf.maximum(tf.reduce_max(x), x.dtype.min)
     root = tf.exp(maximum / 2)
@@ -285,7 +288,7 @@ def _plain_or_not(
     if form.plain is not None:
         return plain() if form.plain else shifted()
     (T, *log_weights), one = given, tf.constant(1, z.dtype)
-    longest = one if form.bounded else tf.reduce_max(tf.reduce_sum(z * z, 1))
+    longest = one if form.unit else tf.reduce_max(tf.reduce_sum(z * z, 1))
     fits = longest * tf.maximum(1 / T, one) <= LARGEST_EXPONENT[z.dtype]
     fits &= T <= dense.LARGEST_TEMPERATURE
     for weight in log_weights:

@@ -11,6 +11,9 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow import Tensor
 
+LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 320.0}
+"""Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
+
 Parts = tuple[Tensor, ...]
 Tile = Callable[[Tensor, Tensor, bool, bool], tuple[Parts, Parts]]
 
