@@ -28,14 +28,18 @@ def _lines(found: Mapping[str, Document]) -> Iterator[str]:
     for target in targets.TARGETS:
         for N, verdict in targets.verdicts(target, speed, found.get("memory")).items():
             if verdict.mark == "missed":
-                key = (target.framework, target.loss, N, "base")
                 must = target.goals[N][0]
-                yield f"{target.title}, N = {N}: {verdict.told} ({must:g}). {_time(profile, key)}"
+                goal = f" ({must:g})" if must else ""
+                line = f"{target.title}, N = {N}: {verdict.told}{goal}."
+                of_time = target.measure != "growth" and verdict.value is not None
+                key = (target.framework, target.loss, N, "base")
+                yield f"{line} {_time(profile, key)}" if of_time else line
     for title, measured, verdict in targets.further(speed):
         if verdict.mark == "missed":
             key = (measured["framework"], measured["loss"], measured["N"], measured["variant"])
+            line = f"{title}, N = {measured['N']}: {verdict.told}."
             told = _excess(profile, key) if "lean" in title else _time(profile, key)
-            yield f"{title}, N = {measured['N']}: {verdict.told}. {told}"
+            yield line if verdict.value is None else f"{line} {told}"
 
 
 def _time(profile: Document | None, key: tuple[Any, ...]) -> str:

@@ -113,7 +113,7 @@ def summary(speed: Document) -> str:
 def _faster(measured: Document) -> str:
     ours = targets.fastest(measured, names.OURS, names.OURS_XLA)
     if ours is None:
-        return "–"
+        return "ours has no figure"
     rivals = _rivals(measured)
     faster = f"{min(rivals) / ours:.2g}x" if rivals else "no rival fits"
     return f"{duration(ours)}, {faster}"

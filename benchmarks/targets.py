@@ -39,13 +39,17 @@ class Target:
         return f"{self.framework} {LOSS_NAMES[self.loss]}: {self.told}"
 
 
+VALUELESS = {"not measured": "–", "missed": "**missed**, ours has no figure"}
+"""How a mark without a value is told, where not by itself."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What was found, and whether it meets the target."""
 
     value: float | None
     mark: str
-    """"stretch", "met", "missed", "runs" or "not measured"."""
+    """"stretch", "met", "missed", "not measured", or that ours runs and no rival does."""
     limit: float | None = None
     """What the floor itself would reach, where that is told."""
 
@@ -53,7 +57,7 @@ class Verdict:
     def told(self) -> str:
         """The verdict in a cell of a table."""
         if self.value is None:
-            return "–" if self.mark == "not measured" else self.mark
+            return VALUELESS.get(self.mark, self.mark)
         if self.mark != "missed":
             return f"{self.value:.3g} {self.mark}"
         limit = "" if self.limit is None else f", the floor {self.limit:.3g}"
@@ -89,7 +93,7 @@ def verdicts(target: Target, speed: Document | None, memory: Document | None) ->
     found = {}
     for N, (must, stretch) in target.goals.items():
         if target.measure == "growth":
-            value, told, limit = _growth(target, N, memory), "", None
+            value, told, limit = *_growth(target, N, memory), None
         else:
             value, told, limit = _time(target, N, speed)
         if value is None:
@@ -110,22 +114,17 @@ def further(speed: Document | None) -> Iterator[tuple[str, Document, Verdict]]:
     """
     for measured in (speed or {}).get("measurements", ()):
         title = f"{measured['framework']} {LOSS_NAMES[measured['loss']]}"
-        ours, base = (median_of(measured, name) for name in (names.OURS, names.OURS_BASE))
-        if ours and base:
+        status = {each["name"]: each["status"] for each in measured["candidates"]}
+        if names.OURS_BASE in status:
+            told = f"{title}, {measured['variant']}: times the base case at equal floor"
             floors = [floor_at(measured, D) for D in (measured["D"], 128)]
-            yield (
-                f"{title}, {measured['variant']}: times the base case at equal floor",
-                measured,
-                _at_most((ours / floors[0]) / (base / floors[1]), NO_CLIFF),
-            )
-        dense, lean = (median_of(measured, name) for name in (names.OURS_DENSE, names.LEAN))
-        if dense and lean and measured["variant"] in ("base", "learnable"):
+            cliff = _over(measured, names.OURS, names.OURS_BASE)
+            value = None if cliff is None else cliff * floors[1] / floors[0]
+            yield told, measured, _at_most(value, NO_CLIFF)
+        dense = _dense_over_lean(measured, status)
+        if dense is not None and measured["variant"] in ("base", "learnable"):
             of = "" if measured["variant"] == "base" else ", learnable"
-            yield (
-                f"{title}{of}: our dense form over the lean one",
-                measured,
-                _at_most(dense / lean, DENSE_OVER_LEAN),
-            )
+            yield f"{title}{of}: our dense form over the lean one", measured, dense
 
 
 def floor_at(measured: Document, D: int) -> float:
@@ -158,7 +157,7 @@ def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None,
     for measured in base_of(speed, target.framework, target.loss, N):
         ours, floor = fastest(measured, names.OURS, names.OURS_XLA), measured["floor"]["seconds"]
         if ours is None:
-            return None, "**missed**", None
+            return None, "missed", None
         if target.measure == "floor":
             return ours / float(floor), "", None
         rival = fastest(measured, *target.rivals)
@@ -174,12 +173,30 @@ def fastest(measured: Document, *candidates: str) -> float | None:
     return min((each for each in found if each is not None), default=None)
 
 
-def _growth(target: Target, N: int, memory: Document | None) -> float | None:
+def _growth(target: Target, N: int, memory: Document | None) -> tuple[float | None, str]:
+    """Return what ours takes in MiB, and what else to say."""
     for measured in base_of(memory, target.framework, target.loss, N):
-        if measured["name"] == names.OURS and measured["status"] == "measured":
-            return float(measured["bytes"]) / 2**20
-    return None
+        if measured["name"] == names.OURS:
+            was_measured = measured["status"] == "measured"
+            return (float(measured["bytes"]) / 2**20, "") if was_measured else (None, "missed")
+    return None, ""
 
 
-def _at_most(value: float, goal: float) -> Verdict:
-    return Verdict(value, "met" if value <= goal else "missed")
+def _dense_over_lean(measured: Document, status: Mapping[str, str]) -> Verdict | None:
+    """Return the verdict on our dense form; None where there is nothing to compare it with."""
+    dense, lean = status.get(names.OURS_DENSE), status.get(names.LEAN)
+    neither_fits = dense == lean == "out of memory"
+    if dense is None or neither_fits or (dense == "timed" and lean != "timed"):
+        return None
+    return _at_most(_over(measured, names.OURS_DENSE, names.LEAN), DENSE_OVER_LEAN)
+
+
+def _over(measured: Document, above: str, below: str) -> float | None:
+    """Return a candidate's median over another's; None where one of them was not timed."""
+    first, second = median_of(measured, above), median_of(measured, below)
+    return first / second if first and second else None
+
+
+def _at_most(value: float | None, goal: float) -> Verdict:
+    """Return the verdict on what must not be more; without a value of ours it is missed."""
+    return Verdict(value, "met" if value is not None and value <= goal else "missed")

@@ -341,6 +341,53 @@ def test_no_rival_left_is_told() -> None:
     assert goals.verdicts(target, speed, None)[65536].told == "runs; no rival fits"
 
 
+@pytest.mark.parametrize("what", ["times faster than the authors'", "time over the floor"])
+def test_ours_that_was_not_timed_missed(what: str) -> None:
+    found = {"speed": {"measurements": [_measured(4096, None, 0.5)]}}
+    title = f"torch TCL: {what}"
+    assert f"- {title}" in missed.lines(found)
+    assert "N = 4096: **missed**, ours has no figure" in missed.lines(found)
+    told = tables.targets_table(found["speed"], None)
+    (row,) = [line for line in told.splitlines() if line.startswith(f"| {title}")]
+    assert "| **missed**, ours has no figure (" in row
+    assert "| torch TCL | ours has no figure |" in tables.summary(found["speed"])
+
+
+def test_memory_of_ours_that_failed_missed() -> None:
+    failed = {"name": frameworks.OURS, "status": "failed", "reason": "an error"}
+    measured = {"framework": "jax", **Case("tcl", 4096).as_json(), **failed}
+    memory = {"measurements": [measured]}
+    title = "jax TCL: growth of peak memory, MiB"
+    row = f"| {title} |  |  | **missed**, ours has no figure (64) | – | – |"
+    assert row in tables.targets_table(None, memory)
+    line = f"- {title}, N = 4096: **missed**, ours has no figure (64).\n"
+    assert missed.lines({"memory": memory}) == line
+
+
+@pytest.mark.parametrize(("ours", "base"), [(None, 1.0), (1.0, None)])
+def test_variant_that_was_not_timed_missed(ours: float | None, base: float | None) -> None:
+    records = [_candidate(frameworks.OURS, ours), _candidate(frameworks.OURS_BASE, base)]
+    measured = {**_measured(1024, ours, None), "variant": "2 classes", "candidates": records}
+    speed = {"measurements": [measured]}
+    title = "torch TCL, 2 classes: times the base case at equal floor"
+    row = f"| {title} |  | **missed**, ours has no figure (2) |"
+    assert row in tables.targets_table(speed, None)
+    assert f"{title}, N = 1024: **missed**, ours has" in missed.lines({"speed": speed})
+
+
+@pytest.mark.parametrize(
+    ("dense", "lean", "mark"),
+    [(None, 1.0, "missed"), (None, None, None), (1.0, None, None), (1.0, 1.0, "met")],
+)
+def test_dense_form_that_was_not_timed_missed(
+    dense: float | None, lean: float | None, mark: str | None
+) -> None:
+    records = [_candidate(frameworks.OURS_DENSE, dense), _candidate(frameworks.LEAN, lean)]
+    measured = {**_measured(1024, None, None), "candidates": records}
+    found = {each.mark for _, _, each in goals.further({"measurements": [measured]})}
+    assert found == {mark} - {None}
+
+
 def test_exponent_is_fitted() -> None:
     assert tables.fitted_exponent([(2, 12.0), (4, 48.0), (8, 192.0)]) == pytest.approx(2)
 
