@@ -132,7 +132,8 @@ def _truth(case: Case, batch: Batch) -> Truth:
     }
     picked = np.unique(np.linspace(0, case.N - 1, min(case.N, SAMPLE)).astype(np.int64))
     relative = tolerance.row(share, case.N, case.D, normalize=True)
-    rows, allowed = _gradient_rows(picked, z, classes, P, w, log_D, relative, T, k1, k2)
+    of_anchors = np.where(is_anchor, a.log_D, np.inf)  # the others' exponentials are 0
+    rows, allowed = _gradient_rows(picked, z, classes, P, w, of_anchors, relative, T, k1, k2)
     along = (rows * z[picked]).sum(1, keepdims=True)
     exact["embeddings"] = (rows - along * z[picked]) / norms[picked, None]
     bounds["embeddings"] = allowed / norms[picked]
@@ -214,13 +215,16 @@ def _gradient_rows(
     s = z[picked] @ z.T  # (R, N)
     same = classes[picked][:, None] == classes
     other = ~same
-    same[np.arange(len(picked)), picked] = False
+    itself = (np.arange(len(picked)), picked)
+    same[itself] = False
     gradient, allowed = np.zeros_like(s), np.zeros(len(picked))
     for log, weight, size, rel in (
         (log_D[picked, None], w[picked, None], P[picked, None], relative[picked, None]),
         (log_D, w, P, relative),
     ):
-        p = np.exp(s / T - log) * (same + k2 * other)
+        t = s / T - log
+        t[itself] = -np.inf  # at a low T its exponential would be infinite
+        p = np.exp(t) * (same + k2 * other)
         q = k1 * np.exp(-s - log) * same if k1 else np.zeros_like(s)
         mean = same / (T * size)
         gradient += weight * (p / T - q - mean)
