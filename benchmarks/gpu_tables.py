@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
-from tuned_contrastive.benchmarks import tables, targets
+from tuned_contrastive.benchmarks import ratios, tables, targets
 
 Document = Mapping[str, Any]
 
@@ -42,7 +42,7 @@ HEAD = (
 
 def _row(measured: Document) -> list[str]:
     by_name = {each["name"]: each for each in measured["candidates"]}
-    ours = targets.median_of(measured, names.OURS)
+    ours = ratios.median_of(measured, names.OURS)
     floor = measured["floor"]["seconds"]
     return [
         measured["framework"], targets.LOSS_NAMES[measured["loss"]], str(measured["N"]),

@@ -14,9 +14,10 @@ BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 KINDS = ("speed", "memory")
 FLOOR = """The floor makes every product once for the value and again for the gradient, as a form in
 O(N D) memory has to where N is large; up to some thousand rows torch's keeps tiles, and may be
-faster than that. Beside a time that missed its target stands what the floor itself would reach
-there. For TensorFlow's times in the first table the better of graph and XLA counts, for all else
-the graph."""
+faster than that. How many times faster one candidate is than another is the median, over the rounds
+in which they take turns, of their ratio within a round. Beside a time that missed its target stands
+what the floor itself would reach there. For TensorFlow's times in the first table the better of
+graph and XLA counts, for all else the graph."""
 MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
 beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
 where it did in that run, too."""

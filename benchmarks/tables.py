@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
-from tuned_contrastive.benchmarks import profiling, targets
+from tuned_contrastive.benchmarks import profiling, ratios, targets
 
 Document = Mapping[str, Any]
 FIT_FROM = 4096
@@ -111,33 +111,23 @@ def summary(speed: Document) -> str:
 
 
 def _faster(measured: Document) -> str:
-    ours = targets.fastest(measured, names.OURS, names.OURS_XLA)
+    ours = ratios.fastest(measured, names.OURS, names.OURS_XLA)
+    rival = ratios.fastest_rival(measured)
     if ours is None:
         return "ours has no figure"
-    rivals = _rivals(measured)
-    faster = f"{min(rivals) / ours:.2g}x" if rivals else "no rival fits"
-    return f"{duration(ours)}, {faster}"
-
-
-def _rivals(measured: Document) -> list[float]:
-    """Return the medians of what is not ours, a user's own loss among them."""
-    return [
-        each["median"]
-        for each in measured["candidates"]
-        if each["status"] == "timed" and each["name"] not in names.ALL_OURS
-    ]
+    faster = f"{ratios.ratio(rival, ours):.2g}x" if rival else "no rival fits"
+    return f"{duration(ours['median'])}, {faster}"
 
 
 def _speed_table(framework: str, loss: str, variant: str, measured: Sequence[Document]) -> str:
     rows = []
     for each in measured:
-        ours = targets.median_of(each, names.OURS)
-        timed = _rivals(each)
+        rival = ratios.fastest_rival(each)
         rows.append(
             [str(each["N"]), "floor", duration(each["floor"]["seconds"]), *["", "", "", ""]]
         )
         for candidate in each["candidates"]:
-            rows.append([str(each["N"]), *_candidate(candidate, each, ours, timed)])
+            rows.append([str(each["N"]), *_candidate(candidate, each, rival)])
     head = [
         "N",
         "",
@@ -151,9 +141,7 @@ def _speed_table(framework: str, loss: str, variant: str, measured: Sequence[Doc
     return title + table(head, rows)
 
 
-def _candidate(
-    candidate: Document, measured: Document, ours: float | None, rivals: Sequence[float]
-) -> list[str]:
+def _candidate(candidate: Document, measured: Document, rival: Document | None) -> list[str]:
     if candidate["status"] != "timed":
         told = f"not timed, {candidate['status']}: {candidate['reason']}".replace("|", "/")
         return [candidate["name"], told, "", "", "", ""]
@@ -164,7 +152,7 @@ def _candidate(
         duration(seconds),
         f"{duration(low)} to {duration(high)}, {len(candidate['seconds'])}",
         f"{seconds / measured['floor']['seconds']:.3g}",
-        f"{seconds / min(rivals):.3g}" if rivals else "",
+        f"{ratios.ratio(candidate, rival):.3g}" if rival else "",
         duration(candidate["first_call"]),
     ]
 
@@ -221,7 +209,7 @@ def _groups(found: Document) -> Iterator[tuple[str, str, str, list[Document]]]:
 
 def _ours(found: Document, measured: Document) -> float | None:
     if found["what"] == "speed":
-        return targets.median_of(measured, names.OURS)
+        return ratios.median_of(measured, names.OURS)
     is_ours = measured["name"] == names.OURS and measured["status"] == "measured"
     return float(measured["bytes"]) if is_ours and measured["bytes"] else None
 

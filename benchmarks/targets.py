@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
-from tuned_contrastive.benchmarks.floor import floor_seconds
+from tuned_contrastive.benchmarks.ratios import fastest, floor_at, over, ratio
 
 Document = Mapping[str, Any]
 Goals = Mapping[int, tuple[float, float | None]]
@@ -118,28 +118,13 @@ def further(speed: Document | None) -> Iterator[tuple[str, Document, Verdict]]:
         if names.OURS_BASE in status:
             told = f"{title}, {measured['variant']}: times the base case at equal floor"
             floors = [floor_at(measured, D) for D in (measured["D"], 128)]
-            cliff = _over(measured, names.OURS, names.OURS_BASE)
+            cliff = over(measured, names.OURS, names.OURS_BASE)
             value = None if cliff is None else cliff * floors[1] / floors[0]
             yield told, measured, _at_most(value, NO_CLIFF)
         dense = _dense_over_lean(measured, status)
         if dense is not None and measured["variant"] in ("base", "learnable"):
             of = "" if measured["variant"] == "base" else ", learnable"
             yield f"{title}{of}: our dense form over the lean one", measured, dense
-
-
-def floor_at(measured: Document, D: int) -> float:
-    """Return the floor in seconds at the measurement's N and rates, for D columns."""
-    floor = measured["floor"]
-    rates = float(floor["flops_per_second"]), float(floor["seconds_per_exponential"])
-    return floor_seconds(measured["N"], D, *rates)
-
-
-def median_of(measured: Document, name: str) -> float | None:
-    """Return a candidate's median seconds; None where it was not timed."""
-    for candidate in measured["candidates"]:
-        if candidate["name"] == name and candidate["status"] == "timed":
-            return float(candidate["median"])
-    return None
 
 
 def base_of(found: Document | None, framework: str, loss: str, N: int) -> list[Document]:
@@ -159,18 +144,12 @@ def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None,
         if ours is None:
             return None, "missed", None
         if target.measure == "floor":
-            return ours / float(floor), "", None
+            return float(ours["median"] / floor), "", None
         rival = fastest(measured, *target.rivals)
         if rival is None:
             return None, "runs; no rival fits", None
-        return rival / ours, "", rival / float(floor)
+        return ratio(rival, ours), "", float(rival["median"] / floor)
     return None, "", None
-
-
-def fastest(measured: Document, *candidates: str) -> float | None:
-    """Return the least median seconds of these; None where none was timed."""
-    found = [median_of(measured, name) for name in candidates]
-    return min((each for each in found if each is not None), default=None)
 
 
 def _growth(target: Target, N: int, memory: Document | None) -> tuple[float | None, str]:
@@ -188,13 +167,7 @@ def _dense_over_lean(measured: Document, status: Mapping[str, str]) -> Verdict |
     neither_fits = dense == lean == "out of memory"
     if dense is None or neither_fits or (dense == "timed" and lean != "timed"):
         return None
-    return _at_most(_over(measured, names.OURS_DENSE, names.LEAN), DENSE_OVER_LEAN)
-
-
-def _over(measured: Document, above: str, below: str) -> float | None:
-    """Return a candidate's median over another's; None where one of them was not timed."""
-    first, second = median_of(measured, above), median_of(measured, below)
-    return first / second if first and second else None
+    return _at_most(over(measured, names.OURS_DENSE, names.LEAN), DENSE_OVER_LEAN)
 
 
 def _at_most(value: float | None, goal: float) -> Verdict:
