@@ -4,12 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
-from tuned_contrastive.benchmarks import profiling, targets
+from tuned_contrastive.benchmarks import profiling, ratios, targets
 from tuned_contrastive.benchmarks.tables import duration
 
 Document = Mapping[str, Any]
 MOST = 4
 """Operations that a line names."""
+
+LEAST = 1e-3
+"""Share of the time below which a rest is one of rounding."""
+
+ALL_PAIRS = ", by all pairs (dense), whose products cost 6 N^2 D flops, not 4"
 
 
 def lines(found: Mapping[str, Document]) -> str:
@@ -32,59 +37,119 @@ def _lines(found: Mapping[str, Document]) -> Iterator[str]:
                 goal = f" ({must:g})" if must else ""
                 line = f"{target.title}, N = {N}: {verdict.told}{goal}."
                 of_time = target.measure != "growth" and verdict.value is not None
-                key = (target.framework, target.loss, N, "base")
-                yield f"{line} {_time(profile, key)}" if of_time else line
+                yield f"{line} {_judged(target, N, speed, profile)}" if of_time else line
     for title, measured, verdict in targets.further(speed):
         if verdict.mark == "missed":
-            key = (measured["framework"], measured["loss"], measured["N"], measured["variant"])
             line = f"{title}, N = {measured['N']}: {verdict.told}."
-            told = _excess(profile, key) if "lean" in title else _time(profile, key)
+            watched = _watched(profile, measured)
+            told = _excess(watched) if "lean" in title else _time(watched)
             yield line if verdict.value is None else f"{line} {told}"
 
 
-def _time(profile: Document | None, key: tuple[Any, ...]) -> str:
-    """Return where our time goes, beside the floor's."""
-    measured, ours = _watched(profile, key, names.OURS)
-    if measured is None or ours is None:
+def _judged(
+    target: targets.Target, N: int, speed: Document | None, profile: Document | None
+) -> str:
+    """Return whether the profile's run missed the target too, our time, and the rival's."""
+    measured = targets.base_of(speed, target.framework, target.loss, N)[0]
+    watched = _watched(profile, measured)
+    again = None
+    every = (names.OURS, names.OURS_XLA, *target.rivals)
+    if all(ratios.fastest(watched, n) for n in every if ratios.fastest(measured, n)):
+        again = targets.verdicts(target, profile, None)[N]
+    told = [_graph(measured, watched), _time(watched), _rival(target, measured, watched)]
+    if again is not None and again.mark in ("met", "stretch"):
+        told.insert(0, f"Not repeated in the profile's run: {again.value:.3g}.")
+    return " ".join(filter(None, told))
+
+
+def _graph(measured: Document, watched: Document) -> str:
+    """Return that XLA's time was judged, while the graph was watched; nothing otherwise."""
+    judged = ratios.fastest(measured, names.OURS, names.OURS_XLA)
+    ours = _shares(watched, names.OURS)
+    if ours is None or judged is None or judged["name"] != names.OURS_XLA:
+        return ""
+    of_graph = f"the profile is of the graph, at {duration(ours['median'])}"
+    return f"XLA's {duration(judged['median'])} was judged; {of_graph}."
+
+
+def _rival(target: targets.Target, measured: Document, watched: Document) -> str:
+    """Return what the judged rival's operations take; nothing where they were not watched."""
+    judged = ratios.fastest(measured, *target.rivals)
+    rival = _shares(watched, judged["name"]) if judged else None
+    if rival is None:
+        return ""
+    products, exponentials = (
+        duration(rival["median"] * profiling.share_of(rival["shares"], kind))
+        for kind in (profiling.PRODUCTS, profiling.EXPONENTIALS)
+    )
+    told = f"products {products}, exponentials {exponentials}"
+    return f"The rival, {rival['name']}, {duration(rival['median'])}: {told}."
+
+
+def _time(watched: Document) -> str:
+    """Return where our time goes, beside the floor's; all of it."""
+    ours = _shares(watched, names.OURS)
+    if ours is None:
         return "Not profiled."
-    seconds, shares, floor = ours["median"], ours["shares"], measured["floor"]
-    exponents = measured["N"] ** 2 * floor["seconds_per_exponential"]
-    parts = []
+    seconds, shares, floor = ours["median"], ours["shares"], watched["floor"]
+    exponents = watched["N"] ** 2 * floor["seconds_per_exponential"]
+    parts, rest = [], 1.0
     for what, kind, least in (
         ("products", profiling.PRODUCTS, floor["seconds"] - exponents),
         ("exponentials", profiling.EXPONENTIALS, exponents),
     ):
-        taken = seconds * profiling.share_of(shares, kind)
-        parts.append(f"{what} {duration(taken)} (the floor's {duration(least)})")
-    parts += [f"{n} {duration(seconds * share)}" for n, share in profiling.others(shares, MOST)]
+        share = profiling.share_of(shares, kind)
+        parts.append(f"{what} {duration(seconds * share)} (the floor's {duration(least)})")
+        rest -= share
+    for name, share in profiling.others(shares, MOST):
+        parts.append(f"{name} {duration(seconds * share)}")
+        rest -= share
+    if rest > LEAST:
+        parts.append(f"the rest {duration(seconds * rest)}, in operations that take less")
+    how = ALL_PAIRS if _is_dense(watched) else ""
     over = f"{seconds / floor['seconds']:.3g} times that run's floor"
-    return f"Of {duration(seconds)}, {over}: {', '.join(parts)}."
+    return f"Of {duration(seconds)}, {over}{how}: {', '.join(parts)}."
 
 
-def _excess(profile: Document | None, key: tuple[Any, ...]) -> str:
+def _is_dense(watched: Document) -> bool:
+    """Return whether ours is made of the very operations that it has with block_size=0."""
+    ours, dense = (_shares(watched, name) for name in (names.OURS, names.OURS_DENSE))
+    # A graph's own name ends in a number.
+    made_of = [{n.rstrip("0123456789") for n in c["shares"]} for c in (ours, dense) if c]
+    return len(made_of) == 2 and made_of[0] == made_of[1]
+
+
+def _excess(watched: Document) -> str:
     """Return by which operations our dense form takes longer than the lean one."""
-    (_, ours), (_, lean) = (_watched(profile, key, n) for n in (names.OURS_DENSE, names.LEAN))
+    ours, lean = (_shares(watched, name) for name in (names.OURS_DENSE, names.LEAN))
     if ours is None or lean is None:
         return "Not profiled."
+    both = f"{duration(ours['median'])} beside {duration(lean['median'])}"
+    if ratios.ratio(ours, lean) <= targets.DENSE_OVER_LEAN:
+        return f"Not repeated in the profile's run: {both}."
     more = {
         name: ours["median"] * share - lean["median"] * lean["shares"].get(name, 0.0)
         for name, share in ours["shares"].items()
     }
     largest = sorted(more.items(), key=lambda item: -item[1])[:MOST]
-    told = ", ".join(f"{name} {duration(seconds)}" for name, seconds in largest if seconds > 0)
-    both = f"{duration(ours['median'])} beside {duration(lean['median'])}"
-    if ours["median"] <= targets.DENSE_OVER_LEAN * lean["median"]:
-        return f"Not in the run of the profile: {both}."
-    return f"{both}, of which more: {told}."
+    told = [f"{name} {duration(seconds)}" for name, seconds in largest if seconds > 0]
+    rest = ours["median"] - lean["median"] - sum(max(seconds, 0.0) for _, seconds in largest)
+    if abs(rest) > LEAST * ours["median"]:
+        told.append(f"all others {duration(abs(rest))} {'more' if rest > 0 else 'less'}")
+    return f"{both}, of which more: {', '.join(told)}."
 
 
-def _watched(
-    profile: Document | None, key: tuple[Any, ...], name: str
-) -> tuple[Document | None, Document | None]:
-    """Return the profile of a case, and that of one candidate in it."""
-    for measured in (profile or {}).get("measurements", ()):
-        case = (measured["framework"], measured["loss"], measured["N"], measured["variant"])
-        if case == key:
-            found = (c for c in measured["candidates"] if c["name"] == name and c.get("shares"))
-            return measured, next(found, None)
-    return None, None
+def _watched(profile: Document | None, measured: Document) -> Document:
+    """Return the profile's measurement of the same case; one without candidates where none is."""
+    identity = ("framework", "loss", "N", "variant")
+    for each in (profile or {}).get("measurements", ()):
+        if all(each[name] == measured[name] for name in identity):
+            found: Document = each
+            return found
+    return {"candidates": []}
+
+
+def _shares(watched: Document, name: str) -> Document | None:
+    """Return a candidate whose operations were told."""
+    found = ratios.fastest(watched, name)
+    return found if found is not None and found.get("shares") else None

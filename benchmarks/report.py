@@ -20,11 +20,12 @@ what the floor itself would reach there. For TensorFlow's times in the first tab
 graph and XLA counts, for all else the graph."""
 MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
 beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
-where it did in that run, too."""
+where it did in that run, too. By all pairs is what consists of the same operations as with
+`block_size=0`."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
-profiler, of medians without it. A fusion of XLA counts as its last operation, so that few of its
-exponentials show. Of TensorFlow the graph is watched, since its profiler does not look into a
-program of XLA."""
+profiler, of medians without it, so that time between operations counts as theirs. A fusion of XLA
+counts as its last operation, so that few of its exponentials show. Of TensorFlow the graph is
+watched, since its profiler does not look into a program of XLA."""
 Document = dict[str, Any]
 
 

@@ -563,25 +563,95 @@ def test_what_missed_is_told_with_its_profile() -> None:
         "- torch TCL: times faster than the authors' dense formula, N = 1024: 1 "
     )
     assert line.endswith("(2). Not profiled.")
-    floor = {"seconds": 0.2, "seconds_per_exponential": 0.1 / 1024**2}
     shares = {"mm": 0.5, "exp": 0.25, "sum": 0.125, "mul": 0.125}
-    watched = {"name": frameworks.OURS, "median": 0.4, "shares": shares}
-    profiled = {**_measured(1024, 0.4, None), "floor": floor, "candidates": [watched]}
-    told = missed.lines({"speed": speed, "profile": {"measurements": [profiled]}})
+    told = missed.lines(_profiled(1024, 0.5, 0.5, _watched(frameworks.OURS, 0.4, shares)))
     assert "Of 400 ms, 2 times that run's floor: products 200 ms (the floor's 100 ms), exp" in told
-    assert "sum 50 ms, mul 50 ms." in told
+    assert told.endswith("sum 50 ms, mul 50 ms.\n")
+
+
+def test_what_missed_is_told_whole() -> None:
+    shares = {"mm": 0.5, "a": 0.125, "b": 0.125, "c": 0.0625, "d": 0.0625, "e": 0.0625, "f": 0.0625}
+    told = missed.lines(_profiled(1024, 0.5, 0.5, _watched(frameworks.OURS, 0.4, shares)))
+    assert told.endswith("d 25 ms, the rest 50 ms, in operations that take less.\n")
+
+
+def test_miss_that_the_profiles_run_does_not_repeat_is_told() -> None:
+    fast = _watched(frameworks.OURS, 0.1, {"mm": 1.0})
+    told = missed.lines(_profiled(1024, 0.5, 0.5, fast, _watched(frameworks.RELEASED, 0.25, {})))
+    assert "(2). Not repeated in the profile's run: 2.5. Of 100 ms, " in told
+    slow = _watched(frameworks.RELEASED, 0.15, {})
+    assert "Not repeated" not in missed.lines(_profiled(1024, 0.5, 0.5, fast, slow))
+    assert "Not repeated" not in missed.lines(_profiled(1024, 0.5, 0.5, fast))  # without the rival
+
+
+def test_run_without_all_judged_rivals_repeats_nothing() -> None:
+    rival = _watched(frameworks.SUPCONTRAST, 0.5, {})
+    found = _profiled(1024, 0.5, None, _watched(frameworks.OURS, 0.1, {"mm": 1.0}), rival)
+    for kind in ("speed", "profile"):
+        found[kind]["measurements"][0]["loss"] = "supcon"
+    candidates = found["speed"]["measurements"][0]["candidates"]
+    candidates[1] = _candidate(frameworks.SUPCONTRAST, 0.5)
+    assert "Not repeated in the profile's run: 5." in missed.lines(found)
+    candidates.append(_candidate(frameworks.PML, 0.6))
+    assert "Not repeated" not in missed.lines(found)
+
+
+def test_watched_rival_is_told_beside_what_missed() -> None:
+    ours = _watched(frameworks.OURS, 0.4, {"mm": 1.0})
+    rival = _watched(frameworks.RELEASED, 0.4, {"mm": 0.5, "exp": 0.25, "sum": 0.25})
+    beside = (
+        "The rival, dense as in the released TCL, 400 ms: products 200 ms, exponentials 100 ms."
+    )
+    assert beside in missed.lines(_profiled(1024, 0.5, 0.5, ours, rival))
+
+
+def test_form_by_all_pairs_is_known_by_its_operations() -> None:
+    ours = _watched(frameworks.OURS, 0.4, {"mm": 0.75, "graph_12": 0.25})
+    dense, other = (
+        _watched(frameworks.OURS_DENSE, 0.4, {"mm": 0.5, name: 0.5})
+        for name in ("graph_7", "where")
+    )
+    told = (
+        "2 times that run's floor, by all pairs (dense), whose products cost 6 N^2 D flops, not 4:"
+    )
+    assert told in missed.lines(_profiled(1024, 0.5, 0.5, ours, dense))
+    assert "by all pairs" not in missed.lines(_profiled(1024, 0.5, 0.5, ours, other))
+    assert "by all pairs" not in missed.lines(_profiled(1024, 0.5, 0.5, ours))
+
+
+def test_profile_of_a_graph_is_told_where_xlas_time_was_judged() -> None:
+    found = _profiled(1024, 0.5, None, _watched(frameworks.OURS, 0.4, {"mm": 1.0}))
+    (measured,), (watched,) = (found[kind]["measurements"] for kind in ("speed", "profile"))
+    measured |= {"framework": "tensorflow"}
+    watched |= {"framework": "tensorflow"}
+    measured["candidates"][1] = _candidate(frameworks.LEAN_XLA, 0.25)
+    assert "was judged" not in missed.lines(found)
+    measured["candidates"].append(_candidate(frameworks.OURS_XLA, 0.25))
+    told = "XLA's 250 ms was judged; the profile is of the graph, at 400 ms. Of 400 ms, "
+    assert told in missed.lines(found)
 
 
 def test_what_a_dense_form_takes_more_is_told() -> None:
-    ours = {"name": frameworks.OURS_DENSE, "median": 3.0, "shares": {"mm": 0.5, "exp": 0.5}}
-    lean = {"name": frameworks.LEAN, "median": 2.0, "shares": {"mm": 0.75, "sum": 0.25}}
-    candidates = [each | {"status": "timed", "seconds": [each["median"]]} for each in (ours, lean)]
-    measured = {**_measured(1024, None, None), "candidates": candidates}
+    ours = _watched(frameworks.OURS_DENSE, 3.0, {"mm": 0.5, "exp": 0.5})
+    lean = _watched(frameworks.LEAN, 2.0, {"mm": 0.75, "sum": 0.25})
+    measured = {**_measured(1024, None, None), "candidates": [ours, lean]}
     results = {"speed": {"measurements": [measured]}, "profile": {"measurements": [measured]}}
-    assert "3 s beside 2 s, of which more: exp 1.5 s." in missed.lines(results)
-    alike = {**measured, "candidates": [{**each, "median": 2.0} for each in candidates]}
+    told = missed.lines(results)
+    assert "3 s beside 2 s, of which more: exp 1.5 s, all others 500 ms less." in told
+    alike = {**measured, "candidates": [ours | {"seconds": [2.0] * 3, "median": 2.0}, lean]}
     told = missed.lines({**results, "profile": {"measurements": [alike]}})
-    assert "Not in the run of the profile: 2 s beside 2 s." in told
+    assert "Not repeated in the profile's run: 2 s beside 2 s." in told
+
+
+def _watched(name: str, seconds: float, shares: dict[str, float]) -> Document:
+    return _candidate(name, seconds) | {"shares": shares}
+
+
+def _profiled(N: int, ours: float, rival: float | None, *watched: Document) -> Document:
+    floor = {"seconds": 0.2, "seconds_per_exponential": 0.1 / N**2}
+    profiled = {**_measured(N, None, None), "floor": floor, "candidates": list(watched)}
+    speed = {"measurements": [_measured(N, ours, rival)]}
+    return {"speed": speed, "profile": {"measurements": [profiled]}}
 
 
 def test_summary_takes_the_better_of_graph_and_xla_and_a_users_loss_by_any_name() -> None:
