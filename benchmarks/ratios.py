@@ -34,6 +34,16 @@ def fastest_rival(measured: Document) -> Document | None:
     return _fastest(measured, lambda name: name not in names.ALL_OURS)
 
 
+def told_without(measured: Document, *rivals: str) -> str:
+    """Return why there is nothing to compare with; without names, of all that is not ours."""
+    status = [
+        each["status"]
+        for each in measured["candidates"]
+        if (each["name"] in rivals if rivals else each["name"] not in names.ALL_OURS)
+    ]
+    return "no rival fits" if {*status} == {"out of memory"} else "no rival timed"
+
+
 def _fastest(measured: Document, is_one: Callable[[str], bool]) -> Document | None:
     found = [
         each

@@ -49,15 +49,14 @@ def targets_table(speed: Document | None, memory: Document | None) -> str:
     rows = []
     for target in targets.TARGETS:
         of = targets.verdicts(target, speed, memory)
-        if any(each.mark != "not measured" for each in of.values()):
-            cells = [_cell(target.goals.get(N), of.get(N)) for N in sizes]
-            rows.append([target.title, *cells])
+        rows.append([target.title, *(_cell(target.goals.get(N), of.get(N)) for N in sizes)])
     further: dict[str, dict[int, targets.Verdict]] = {}
     for title, measured, verdict in targets.further(speed):
         further.setdefault(title, {})[measured["N"]] = verdict
     for title, by_size in further.items():
         goal = targets.DENSE_OVER_LEAN if "lean" in title else targets.NO_CLIFF
         rows.append([title, *(_cell((goal, None), by_size.get(N)) for N in sizes)])
+    rows = [row for row in rows if not {*row[1:]} <= {"", targets.UNJUDGED}]
     if not rows:
         return ""
     return table(["target: found, mark (must, stretch)", *(f"N = {N}" for N in sizes)], rows)
@@ -115,7 +114,7 @@ def _faster(measured: Document) -> str:
     rival = ratios.fastest_rival(measured)
     if ours is None:
         return "ours has no figure"
-    faster = f"{ratios.ratio(rival, ours):.2g}x" if rival else "no rival fits"
+    faster = f"{ratios.ratio(rival, ours):.2g}x" if rival else ratios.told_without(measured)
     return f"{duration(ours['median'])}, {faster}"
 
 

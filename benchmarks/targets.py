@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks as names
-from tuned_contrastive.benchmarks.ratios import fastest, floor_at, over, ratio
+from tuned_contrastive.benchmarks.ratios import fastest, floor_at, over, ratio, told_without
 
 Document = Mapping[str, Any]
 Goals = Mapping[int, tuple[float, float | None]]
@@ -39,7 +39,8 @@ class Target:
         return f"{self.framework} {LOSS_NAMES[self.loss]}: {self.told}"
 
 
-VALUELESS = {"not measured": "–", "missed": "**missed**, ours has no figure"}
+UNJUDGED = "–"
+VALUELESS = {"not measured": UNJUDGED, "missed": "**missed**, ours has no figure"}
 """How a mark without a value is told, where not by itself."""
 
 
@@ -147,7 +148,7 @@ def _time(target: Target, N: int, speed: Document | None) -> tuple[float | None,
             return float(ours["median"] / floor), "", None
         rival = fastest(measured, *target.rivals)
         if rival is None:
-            return None, "runs; no rival fits", None
+            return None, f"runs; {told_without(measured, *target.rivals)}", None
         return ratio(rival, ours), "", float(rival["median"] / floor)
     return None, "", None
 

@@ -352,10 +352,28 @@ def test_rivals_are_compared_round_by_round() -> None:
     assert "| jax TCL | 2 s, 3x |" in tables.summary(speed)
 
 
-def test_no_rival_left_is_told() -> None:
-    (target,) = [each for each in goals.TARGETS if each.title.startswith("torch TCL: times faster")]
-    speed = {"measurements": [_measured(65536, 12.0, None)]}
-    assert goals.verdicts(target, speed, None)[65536].told == "runs; no rival fits"
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(["out of memory"], "no rival fits"), (["failed"], "no rival timed"), ([], "no rival timed"),
+     (["out of memory", "wrong"], "no rival timed")],
+)  # fmt: skip
+def test_no_rival_left_is_told(status: list[str], told: str) -> None:
+    (target,) = [each for each in goals.TARGETS if each.title.startswith("torch SupCon: times fa")]
+    rivals = [
+        {"name": name, "status": each, "reason": "told elsewhere"}
+        for name, each in zip(target.rivals, status, strict=False)
+    ]
+    candidates = [_candidate(frameworks.OURS, 12.0), *rivals]
+    measured = {**_measured(65536, None, None), "loss": "supcon", "candidates": candidates}
+    speed = {"measurements": [measured]}
+    assert goals.verdicts(target, speed, None)[65536].told == f"runs; {told}"
+    assert f"| torch SupCon | 12 s, {told} |" in tables.summary(speed)
+
+
+def test_target_without_a_judged_cell_has_no_row() -> None:
+    records = [_candidate(frameworks.OURS_DENSE, 1.0), _candidate(frameworks.LEAN, 1.0)]
+    measured = {**_measured(64, None, None), "candidates": records}  # a size of no target
+    assert tables.targets_table({"measurements": [measured]}, None) == ""
 
 
 @pytest.mark.parametrize("what", ["times faster than the authors'", "time over the floor"])
