@@ -8,6 +8,7 @@ from typing import Any
 
 from tuned_contrastive.benchmarks import figures, missed, tables
 from tuned_contrastive.benchmarks.processes import UsageError, require
+from tuned_contrastive.benchmarks.speed import first_line
 
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -36,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     if not any(kind in found for kind in KINDS):
         raise UsageError(f"{folder} has neither speed.json nor memory.json")
     require("matplotlib")
+    if options.readme:
+        parts_of(Path(options.readme))  # refused before anything is written
     for kind in KINDS:
         if kind in found:
             figures.draw(found[kind], folder / f"{kind}.svg")
@@ -99,12 +102,21 @@ def readme_part(found: dict[str, Document]) -> str:
 
 def write_part(readme: Path, found: dict[str, Document]) -> None:
     """Replace what is between the README's markers."""
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UsageError(f"{readme} must have {BEGIN} and {END} once each")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
+    head, tail = parts_of(readme)
     readme.write_text(f"{head}{BEGIN}\n{readme_part(found)}{END}{tail}", encoding="utf-8")
+
+
+def parts_of(readme: Path) -> tuple[str, str]:
+    """Return what a README has before and after its markers."""
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{readme} must be a file of text: {first_line(error)}") from error
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end) or text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise UsageError(f"{readme} must have {BEGIN} and {END} once each, in that order")
+    return head, tail
 
 
 def _gpu(found: dict[str, Document]) -> str:

@@ -463,6 +463,23 @@ def test_part_is_written_between_its_markers(results: dict[str, Document], tmp_p
     assert file.read_text(encoding="utf-8") == f"a\n{report.BEGIN}\n{part}{report.END}\nb\n"
 
 
+@pytest.mark.parametrize(
+    "text", [None, b"no markers", f"{report.END}\n{report.BEGIN}".encode(), b"\xff"]
+)
+def test_readme_without_its_markers_is_refused_before_work(
+    text: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "speed.json").write_bytes((report.RESULTS / "speed.json").read_bytes())
+    readme = tmp_path / ("absent" if text is None else "README")
+    (tmp_path / "README").write_bytes(text or b"")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert main(["report", "--results", str(tmp_path), "--readme", str(readme)]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith(f"{readme} must ")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_gpu_without_one_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
