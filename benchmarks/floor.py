@@ -5,8 +5,9 @@ at its own rate on a block that stays in cache. What keeps pairs for the gradien
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from tuned_contrastive.benchmarks.frameworks import Framework, Step
@@ -51,8 +52,14 @@ class Floor:
         """Return the floor of a size, and the rates it comes from."""
         flops = 2 * self.side**3 / median(self.product_seconds)
         per_exponential = median(self.exponents_seconds) / self.exponentials
+        taken = zip(self.product_seconds, self.exponents_seconds, strict=True)
+        each = [
+            floor_seconds(N, D, 2 * self.side**3 / product, exponents / self.exponentials)
+            for product, exponents in taken
+        ]
         return {
             "seconds": floor_seconds(N, D, flops, per_exponential),
+            "quartiles": quartiles(each),
             "flops_per_second": flops,
             "seconds_per_exponential": per_exponential,
             "side": self.side,
@@ -63,6 +70,13 @@ class Floor:
 def floor_seconds(N: int, D: int, flops: float, per_exponential: float) -> float:
     """Return 4 N^2 D flops and N^2 exponentials in seconds."""
     return 4 * N * N * D / flops + N * N * per_exponential
+
+
+def quartiles(samples: Sequence[float]) -> list[float]:
+    """Return the lower and the upper quartile; of one sample, twice that."""
+    several = samples if len(samples) > 1 else [samples[0]] * 2
+    low, _, high = quantiles(several, n=4, method="inclusive")
+    return [low, high]
 
 
 def timed(step: Step) -> float:

@@ -150,7 +150,7 @@ def _measure(cards: list[str], found: Document, ends: float, grace: float) -> No
 
             request = {
                 "what": "gpu", "framework": name, "device": "cuda", "threads": cores(),
-                "memory_bytes": float("inf"), "settings": {}, "folder": folder,
+                "folder": folder,
                 "seconds": max(seconds, 1.0), "cases": [case.as_json() for case in chosen],
             }  # fmt: skip
             why = ask(request, hear, max(seconds, 1.0) + grace)

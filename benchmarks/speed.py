@@ -1,21 +1,22 @@
 """Times the candidates of a case in turns, in one process, after each was checked and warmed up.
 
 Every candidate first computes value and gradient of that very input; what is further from the
-truth than section 9 of the specification allows is not timed. The others take turns, each round
-beginning with another one, so that a noisy machine disturbs all of them alike.
+truth than section 9 of the specification allows is not timed. The others take turns, each round in
+an order of its own, so that a noisy machine, and what ran before, disturb all of them alike.
 """
 
 import gc
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from tuned_contrastive.benchmarks import frameworks
 from tuned_contrastive.benchmarks.cases import Case
-from tuned_contrastive.benchmarks.floor import Floor, timed
+from tuned_contrastive.benchmarks.floor import Floor, quartiles, timed
 from tuned_contrastive.benchmarks.frameworks import Candidate, Framework, Step
 from tuned_contrastive.benchmarks.truth import Truth, truth
 
@@ -28,6 +29,9 @@ LARGEST = {frameworks.OURS_DENSE: 4096}
 LONG = 16.0
 """Seconds from which on a first call is not followed by a warm-up, nor by more than 3 rounds."""
 
+SEED = 0
+"""Of the order within the rounds, which is the same in every run."""
+
 FLOOR_FROM = 4096
 """From this N the floor's rates are measured in the rounds; below they are the process's first."""
 
@@ -36,7 +40,7 @@ FLOOR_FROM = 4096
 class Settings:
     """How long and where to measure."""
 
-    seconds: float = 6.0
+    seconds: float
     """For the rounds of one case; the fewest rounds are run however long they take."""
     fewest: int = 5
     """Rounds; three where a round is `LONG`."""
@@ -167,9 +171,9 @@ def _take_turns(runners: Sequence[_Runner], settings: Settings, floor: Floor, ca
     gc.collect()
     turns: list[Callable[[], None]] = [_turn(runner) for runner in runners]
     turns += [rates.sample] if own_floor else []
-    for number in range(rounds if turns else 0):
-        first = number % len(turns)
-        for turn in (*turns[first:], *turns[:first]):
+    order = random.Random(SEED)
+    for _ in range(rounds if turns else 0):
+        for turn in order.sample(turns, len(turns)):
             turn()
     for runner in runners:
         runner.record.update(summary(runner.samples))
@@ -194,11 +198,9 @@ def _turn(runner: _Runner) -> Callable[[], None]:
 
 def summary(samples: Sequence[float]) -> dict[str, Any]:
     """Return median, quartiles and the samples themselves, in seconds."""
-    several = samples if len(samples) > 1 else [samples[0]] * 2
-    low, _, high = quantiles(several, n=4, method="inclusive")
     return {
         "median": _rounded(median(samples)),
-        "quartiles": [_rounded(low), _rounded(high)],
+        "quartiles": [_rounded(each) for each in quartiles(samples)],
         "seconds": [_rounded(sample) for sample in samples],
     }
 

@@ -67,14 +67,14 @@ def serve(request: dict[str, Any], tell: Tell) -> None:
         rival = load_rival(framework, request.get("rival"))
     except TargetError as error:
         return tell({"usage": str(error)})
+    cases = [Case(**given) for given in request["cases"]]
+    if request["what"] == "gpu":
+        return gpu_timing.measure_all(framework, cases, request, tell)
     settings = speed.Settings(
         **request["settings"],
         memory_bytes=float(request["memory_bytes"]) * SHARE_OF_MEMORY,
         folder=Path(request["folder"]),
     )
-    cases = [Case(**given) for given in request["cases"]]
-    if request["what"] == "gpu":
-        return gpu_timing.measure_all(framework, cases, request, tell)
     if request["what"] == "names":
         names = {case.loss: memory.candidate_names(framework, case, rival) for case in cases}
         return tell({"names": names})

@@ -306,22 +306,35 @@ def test_worker_that_outlasts_its_time_is_killed(
 
 def test_floor_is_positive_and_grows_as_its_formula() -> None:
     floor = Floor(lambda: sum(range(999)), lambda: sum(range(99)), 512 * 512)
-    floor.sample()
-    assert floor.as_json(64, 128)["seconds"] > 0
+    for _ in range(3):
+        floor.sample()
+    told = floor.as_json(64, 128)
+    assert 0 < told["quartiles"][0] <= told["seconds"] <= told["quartiles"][1]
+    assert told["samples"] == 3
     assert floor_seconds(10, 3, 1200.0, 0.01) == pytest.approx(1 + 1)
 
 
-def test_every_candidate_takes_a_turn_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def _orders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the order of three candidates in each of 24 rounds."""
     order: list[str] = []
     runners = [
         measuring._Runner(partial(order.append, name), {"first_call": 1.0, "mode": "jit"})
-        for name in "ab"
+        for name in "abc"
     ]
-    settings = measuring.Settings(seconds=1e-9, fewest=2)
+    settings = measuring.Settings(seconds=1e-9, fewest=24)
     monkeyed = Floor(lambda: None, lambda: None, 1, 1, [1.0], [1.0])
     monkeypatch.setattr(measuring, "SHORTEST", 1e-12)
     measuring._take_turns(runners, settings, monkeyed, Case("tcl", 64))
-    assert order == ["a", "b", *"ab", *"ba"]
+    turns = "".join(order[3:])  # after the warm-up
+    return [turns[first : first + 3] for first in range(0, len(turns), 3)]
+
+
+def test_every_round_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = _orders(monkeypatch)
+    assert [sorted(order) for order in orders] == [["a", "b", "c"]] * 24
+    assert not {*orders} <= {"abc", "bca", "cab"}  # where each always follows the same other
+    assert {order[0] for order in orders} == {*"abc"}
+    assert _orders(monkeypatch) == orders
 
 
 def test_variants_keep_to_their_size() -> None:
