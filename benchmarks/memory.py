@@ -4,8 +4,8 @@ The process runs the same code at a small N, makes the inputs, and compiles with
 ahead of time; a TensorFlow graph is traced): libraries, thread pools and workspaces are then there.
 It returns free memory to the system, resets the peak that the kernel keeps (VmHWM), takes one step
 at the full N, and reads the peak: what grew is the step's own, its result included. Only then the
-result is compared with the truth. Where the peak
-cannot be reset (not Linux) the growth of `ru_maxrss` is taken instead.
+result is compared with the truth. Where the peak cannot be reset, its growth over the peak before
+the step is taken instead: of VmHWM, or of `ru_maxrss` where there is no /proc.
 """
 
 import ctypes
