@@ -13,7 +13,7 @@ from tuned_contrastive.benchmarks import figures, gpu_tables
 from tuned_contrastive.benchmarks.cases import LOSSES, Case
 from tuned_contrastive.benchmarks.command import write_json
 from tuned_contrastive.benchmarks.environment import cores, environment
-from tuned_contrastive.benchmarks.processes import UsageError, ask, require
+from tuned_contrastive.benchmarks.processes import UsageError, ask, own_environment, require
 from tuned_contrastive.benchmarks.progress import Progress
 from tuned_contrastive.conformance.targets import SUITE_NEEDS, missing
 
@@ -105,14 +105,15 @@ def _conformance(cards: list[str], folder: Path, seconds: float) -> list[Documen
         words = ["-m", "tuned_contrastive.conformance", name, "--device", "cuda", "--json"]
         with (folder / f"conformance-{name}.txt").open("w", encoding="utf-8") as log:
             running[name] = subprocess.Popen(
-                [sys.executable, *words, str(file)], stdout=log, stderr=subprocess.STDOUT
-            )
+                [sys.executable, *words, str(file)], stdout=log, stderr=subprocess.STDOUT,
+                env=own_environment(),  # at once on one device: none may take all of its memory
+            )  # fmt: skip
     found = []
     progress = Progress("conformance", len(running))
     for name, process in running.items():
         try:
             code = process.wait(max(ends - time.monotonic(), 1))
-            status = {0: "conforms"}.get(code, "failed")
+            status = "conforms" if code == 0 else "failed"
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -36,7 +36,7 @@ def ask(request: Answer, hear: Callable[[Answer], None], seconds: float | None =
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         worker = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
-            env=_environment(),
+            env=own_environment(),
         )  # fmt: skip
         assert worker.stdin is not None
         assert worker.stdout is not None
@@ -107,8 +107,12 @@ def ask_in_order(
     raise RuntimeError(f"the worker of {request['framework']} broke down too often: {why}")
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment of a worker: no cache of compiled programs, whose time is measured."""
+def own_environment() -> dict[str, str]:
+    """Return the environment of what is started.
+
+    It has no cache of compiled programs, whose time is measured; and JAX takes of a device's memory
+    what it needs, not most of it at once.
+    """
     kept = {name: value for name, value in os.environ.items() if "COMPILATION_CACHE" not in name}
     quiet = {
         "TF_CPP_MIN_LOG_LEVEL": "3",

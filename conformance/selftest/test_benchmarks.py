@@ -527,6 +527,26 @@ def test_gpu_counts_the_clauses_of_a_report(tmp_path: Path) -> None:
     assert counts == Counter(clause["status"] for clause in entry["clauses"])
 
 
+@pytest.mark.parametrize(("code", "status"), [(0, "conforms"), (1, "failed")])
+def test_gpu_suites_leave_each_other_memory(
+    code: int, status: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[Document] = []
+
+    class Ended:
+        def __init__(self, command: list[str], **given: Any) -> None:
+            started.append(given)
+
+        def wait(self, seconds: float) -> int:
+            return code
+
+    monkeypatch.setattr("tuned_contrastive.benchmarks.gpu.subprocess.Popen", Ended)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
+    found = gpu._conformance(["torch", "jax"], tmp_path, 9.0)
+    assert [each["status"] for each in found] == [status] * 2
+    assert {given["env"]["XLA_PYTHON_CLIENT_PREALLOCATE"] for given in started} == {"false"}
+
+
 def test_gpu_table_tells_what_did_not_fit() -> None:
     found = _gpu_document()
     told = gpu_tables.document(found)
