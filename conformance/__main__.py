@@ -1,6 +1,7 @@
 """The command: ``python -m tuned_contrastive.conformance TARGET``."""
 
 import argparse
+import signal
 import sys
 
 from tuned_contrastive.conformance.terminal import INTERRUPTED, TOLD_INTERRUPTED
@@ -59,4 +60,6 @@ def _run(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: only the interpreter still ends
+    sys.exit(status)

@@ -14,6 +14,7 @@ from tuned_contrastive.conformance import options as options_of
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.program import Program
 from tuned_contrastive.conformance.apart import Judged, judge_apart
+from tuned_contrastive.conformance.interrupts import Interrupts
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.protocol import Implementation
 from tuned_contrastive.conformance.run import Result, not_begun, run
@@ -42,10 +43,18 @@ def judge_one(options: argparse.Namespace) -> int:
     names.check(options)
     files.check(options)
     whole = not (options.device or options.dtype)
-    try:
-        result = _result(target, options, whole)
-    except KeyboardInterrupt:  # while its framework was loaded
-        result = not_begun(target)
+    with Interrupts() as interrupts:
+        try:
+            result = _result(target, options, whole, interrupts)
+        except KeyboardInterrupt:  # while its framework was loaded
+            result = not_begun(target)
+        interrupts.held = True
+        status = _reported(result, options, whole)
+        return _after(interrupts, status, told=result.interrupted)
+
+
+def _reported(result: Result, options: argparse.Namespace, whole: bool) -> int:
+    """Say and write what was found, and return the exit status."""
     judged_whole = options.target in OWN and whole and not result.partial
     worse = _held_to_ledger(result, options.acknowledge) if judged_whole else []
     told = replace(result, notes=(*result.notes, *worse))
@@ -56,8 +65,6 @@ def judge_one(options: argparse.Namespace) -> int:
     say(report.table(entry))
     say(report.failures(result, reproducing(options)))
     _write(options, [entry])
-    if result.interrupted:
-        return INTERRUPTED
     return 0 if result.as_declared and not worse else 1
 
 
@@ -104,7 +111,15 @@ def judge_all(options: argparse.Namespace) -> int:
     """Judge every installed target in a process of its own, and return the exit status."""
     names.check(options)
     files.check(options)
-    judged, interrupted = _judge_each(options)
+    with Interrupts() as interrupts:
+        judged, interrupted = _judge_each(options)
+        interrupts.held = True
+        interrupts.came |= interrupted
+        return _after(interrupts, _all_reported(judged, interrupted, options))
+
+
+def _all_reported(judged: Sequence[Judged], interrupted: bool, options: argparse.Namespace) -> int:
+    """Say and write what was found of all targets, and return the exit status."""
     if not interrupted and all(each.nothing_applied for each in judged):
         raise TargetError("no test that was asked for applies to any target")
     entries = [each.entry for each in judged]
@@ -120,11 +135,8 @@ def judge_all(options: argparse.Namespace) -> int:
         if each.broke_down:
             say(f"{each.entry['target']}: its process ended with status {each.status}")
     _write(options, entries)
-    if interrupted:
-        say(TOLD_INTERRUPTED)
-        return INTERRUPTED
     well = all(each.well for each in judged)
-    if options.compared and well:  # else the page would lose what it says
+    if options.compared and well and not interrupted:  # else the page would lose what it says
         compared.write(Path(options.compared), entries)
         say(files.TOLD_WRITTEN.format(Path(options.compared).absolute()))
     return 0 if well else 1
@@ -143,7 +155,9 @@ def reproducing(options: argparse.Namespace) -> str:
     return f"{report.COMMAND} {shlex.join(words)}"
 
 
-def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
+def _result(
+    target: str, options: argparse.Namespace, whole: bool, interrupts: Interrupts
+) -> Result:
     """Return what the suite finds of the target."""
     named = options.target in known_targets()  # a program may be called as one of them
     with _implementation(options) as subject, Progress(target) as progress:
@@ -160,6 +174,7 @@ def _result(target: str, options: argparse.Namespace, whole: bool) -> Result:
             progress=progress,
             stop_at_first=options.fail_fast,
             warnings_are_errors=options.target in OWN,
+            interrupts=interrupts,
         )
 
 
@@ -218,6 +233,15 @@ def _settings(given: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             found[name] = value
     return found
+
+
+def _after(interrupts: Interrupts, status: int, *, told: bool = False) -> int:
+    """Return the exit status, and say that ctrl-C came unless that was told."""
+    if not (interrupts.came or told):
+        return status
+    if not told:
+        say(TOLD_INTERRUPTED)
+    return INTERRUPTED
 
 
 def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
 from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
+from tuned_contrastive.conformance.interrupts import Interrupts
 from tuned_contrastive.conformance.protocol import AnswerError, Implementation, LostError
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
@@ -90,6 +91,7 @@ class Judge:
         performance: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
         stop_at: Callable[[Ran], bool] | None = None,
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.subject = implementation
         self.vectors = vectors
@@ -101,6 +103,7 @@ class Judge:
         self.progress = progress or (lambda test, done, total: None)
         self.stop_at = stop_at or (lambda record: False)
         self.records = Records()
+        self.interrupts = interrupts or Interrupts()
         self.interrupted = False
         self.stopped = False
         self.collected: tuple[pytest.Item, ...] = ()
@@ -156,6 +159,7 @@ class Judge:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Record how a test ended, and end the run after one that it is to stop at."""
         report = yield
+        self.interrupts.raise_lost()
         if report.when == "call" or report.failed or report.skipped:
             record = _ran(item, call, report)
             self.records.ran.append(record)
@@ -164,6 +168,11 @@ class Judge:
                 self.stopped = True
                 item.session.shouldfail = f"stopped at {item.name}"
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Hold interrupts: in what pytest does to end, one would lose all that was judged."""
+        self.interrupts.held = True
 
     def _selected(self, item: pytest.Item) -> bool:
         if self.tests is not None and item.name not in self.tests:

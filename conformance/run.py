@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tuned_contrastive.conformance.interrupts import Interrupts
 from tuned_contrastive.conformance.judging import Judge
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.protocol import Implementation
@@ -102,6 +103,7 @@ def run(
     progress: Progress | None = None,
     stop_at_first: bool = False,
     warnings_are_errors: bool = False,
+    interrupts: Interrupts | None = None,
 ) -> Result:
     """Run the suite on one implementation.
 
@@ -130,6 +132,8 @@ def run(
         Stop at the first failure that is not declared.
     warnings_are_errors : bool
         Whether a warning fails a test, as for our own targets.
+    interrupts : Interrupts, optional
+        What hears ctrl-C; from the last test on it is held.
 
     Returns
     -------
@@ -145,12 +149,17 @@ def run(
         performance=performance,
         progress=progress,
         stop_at=_undeclared(declared) if stop_at_first else None,
+        interrupts=interrupts,
     )
     with _own_environment():
         try:
             code = pytest.main(_arguments(warnings_are_errors), plugins=[judge])
-        except KeyboardInterrupt:  # a second one: what was judged stays
+        except BaseException as error:  # a callback makes a warning of it, which is an error
+            if not (judge.interrupts.came or isinstance(error, KeyboardInterrupt)):
+                raise
             judge.interrupted, code = True, pytest.ExitCode.INTERRUPTED
+    judge.interrupts.held = True
+    judge.interrupted |= judge.interrupts.came
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         judge.records.broken.append(f"pytest itself failed, with exit code {int(code)}")
     narrowed = (clauses, tests, of_vectors) != (None, None, None)

@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tuned_contrastive.conformance import command, gate, report
+from tuned_contrastive.conformance import command, files, gate, report, writing
 from tuned_contrastive.conformance import run as running
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.files import KINDS
+from tuned_contrastive.conformance.judging import Judge
 from tuned_contrastive.conformance.mutants.table import Row
 from tuned_contrastive.conformance.protocol import Case, Outcome
 from tuned_contrastive.conformance.run import Result, run
@@ -258,3 +260,83 @@ def test_an_interrupt_while_pytest_ends_keeps_what_was_judged(
     assert result.interrupted
     assert result.ran
     assert result.status["SUP-5"] == "pass"
+
+
+class Lost:
+    """Is told to stop while it is taken away, as a collector's callback may be."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+class LosesOne(OnlySupcon):
+    """Loses an interrupt in every call."""
+
+    def loss(self, case: Case) -> Outcome:
+        """Return the loss."""
+        Lost()
+        return super().loss(case)
+
+
+@pytest.fixture
+def _heeding() -> Iterator[None]:
+    """Heed ctrl-C, which these tests may have been started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def asked_for(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return a file for each kind of report, and the options that ask for them."""
+    places = {kind: folder / f"report.{kind}" for kind in KINDS}
+    return places, [word for kind, file in places.items() for word in (f"--{kind}", str(file))]
+
+
+@pytest.mark.usefixtures("_heeding")
+def test_an_interrupt_that_a_callback_loses_while_pytest_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Judge, "pytest_unconfigure", lambda self: Lost() and None, raising=False)
+    places, asked = asked_for(tmp_path)
+    assert ended(["numpy", "--clause", "SUP-9", *asked]) == 130
+    (entry,) = results(places["json"])
+    assert (entry["partial"], entry["clauses"][0]["status"]) == (True, "pass")
+    assert all(file.is_file() for file in places.values())
+    assert capsys.readouterr().out.count(TOLD) == 1
+
+
+@pytest.mark.usefixtures("_heeding")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_callback_loses_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "_loaded", lambda options: LosesOne())
+    file = tmp_path / "report.json"
+    assert ended(["numpy", "--json", str(file)]) == 130
+    (entry,) = results(file)
+    assert [case for case in entry["ran"] if "status" in case] == []
+    assert TOLD in entry["notes"]
+
+
+@pytest.mark.usefixtures("_heeding")
+@pytest.mark.parametrize("target", ["numpy", "all"])
+def test_an_interrupt_while_files_are_written_leaves_all_of_them(
+    target: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write = writing.write_text
+
+    def interrupted(file: Path, text: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(file, text)
+
+    monkeypatch.setattr(files, "write_text", interrupted)
+    monkeypatch.setattr(command, "installed_targets", lambda: ("numpy",))
+    monkeypatch.setattr(subprocess, "Popen", CalmChild)
+    places, asked = asked_for(tmp_path)
+    assert ended([target, "--clause", "SUP-9", *asked]) == 130
+    assert all(file.is_file() for file in places.values())
+    assert TOLD not in results(places["json"])[0]["notes"]
+    assert capsys.readouterr().out.endswith(f"\n{TOLD}\n")
