@@ -60,11 +60,13 @@ def _reported(result: Result, options: argparse.Namespace, whole: bool) -> int:
     told = replace(result, notes=(*result.notes, *worse))
     entry = report.entry_of(told, reproducing(options))
     if result.partial and not result.ran and result.as_declared:
-        _write(options, [entry])  # what does not apply, and why: a run of all reads it
+        _write(
+            options, report.document([entry])
+        )  # what does not apply, and why: a run of all reads it
         raise TargetError(_why_nothing_ran(result))
     say(report.table(entry))
     say(report.failures(result, reproducing(options)))
-    _write(options, [entry])
+    _write(options, report.document([entry]))
     return 0 if result.as_declared and not worse else 1
 
 
@@ -124,17 +126,15 @@ def _all_reported(judged: Sequence[Judged], interrupted: bool, options: argparse
         raise TargetError("no test that was asked for applies to any target")
     entries = [each.entry for each in judged]
     say(report.matrix(entries))
-    found = {entry["target"] for entry in entries}
-    for target in known_targets():
-        if missing_package(target):
-            say(f"{target}: not judged, {missing_package(target)}")
-        elif target not in found:
-            say(f"{target}: not judged, the run was stopped before")
+    document = report.document(entries, _not_judged(entries))
+    say(report.PARTIAL if document["partial"] else "")
+    for line in report.told_not_judged(document):
+        say(line)
     for each in judged:
         say(report.summary(each.entry))
         if each.broke_down:
             say(f"{each.entry['target']}: its process ended with status {each.status}")
-    _write(options, entries)
+    _write(options, document)
     well = all(each.well for each in judged)
     if options.compared and well and not interrupted:  # else the page would lose what it says
         compared.write(Path(options.compared), entries)
@@ -244,9 +244,17 @@ def _after(interrupts: Interrupts, status: int, *, told: bool = False) -> int:
     return INTERRUPTED
 
 
-def _write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> None:
+def _not_judged(entries: Sequence[report.Entry]) -> dict[str, str]:
+    """Return the known targets that were left out, each with the reason."""
+    found = {entry["target"] for entry in entries}
+    missing = {target: missing_package(target) for target in known_targets()}
+    left = {target: why or report.STOPPED for target, why in missing.items()}
+    return {target: why for target, why in left.items() if target not in found}
+
+
+def _write(options: argparse.Namespace, document: dict[str, Any]) -> None:
     """Write the reports, and say where."""
-    for place in files.write(options, entries):
+    for place in files.write(options, document):
         say(files.TOLD_WRITTEN.format(place))
 
 

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,8 @@ def check(options: argparse.Namespace) -> None:
             raise TargetError(why) from error
 
 
-def write(options: argparse.Namespace, entries: Sequence[report.Entry]) -> Iterator[Path]:
+def write(options: argparse.Namespace, document: dict[str, Any]) -> Iterator[Path]:
     """Write every report that was asked for, and give their places; then tell what failed."""
-    document = report.document(entries)
     asked = {kind: Path(getattr(options, kind)) for kind in KINDS if getattr(options, kind)}
     failed = []
     for kind, file in asked.items():
@@ -95,10 +94,6 @@ def as_json(document: dict[str, Any]) -> str:
     return f"{_lines(document, '')}\n"
 
 
-def _markdown(document: dict[str, Any]) -> str:
-    return report.markdown(document["results"])
-
-
 def _lines(value: Any, margin: str) -> str:
     inner = f"{margin}  "
     if _fits_a_line(value):
@@ -120,7 +115,7 @@ def _fits_a_line(value: Any) -> bool:
 
 KINDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "json": as_json,
-    "markdown": _markdown,
+    "markdown": report.markdown,
     "junit": junit,
     "html": page,
 }

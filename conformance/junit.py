@@ -20,11 +20,15 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit(document: Mapping[str, Any]) -> str:
     """Return a testcase per case, per clause that is wrong without one, and for what else is wrong.
 
-    That is an interrupt, and a share of the allowed error that exceeds the ledger.
+    That is an interrupt, and a share of the allowed error that exceeds the ledger. A target that
+    was not judged is a suite without cases.
     """
     root = Element("testsuites", name=f"TCL and SupCon {document['spec_version']}")
     for entry in document["results"]:
         root.append(_suite(entry, document["environment"]))
+    for each in document["not_judged"]:
+        left = SubElement(root, "testsuite", name=_clean(each["target"]), tests="0")
+        left.append(_properties([("not judged", each["reason"])]))
     indent(root)
     text = tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'

@@ -27,8 +27,12 @@ TOLD_FAILURES = 12
 MESSAGE_LENGTH = 1000
 """Characters of a message that a document keeps: an implementation may fail thousands of cases."""
 
-FORMAT = "urn:tuned-contrastive:conformance-report:1"
+FORMAT = "urn:tuned-contrastive:conformance-report:2"
 """The schema's `$id`: its last number grows when a reader of reports would have to change."""
+
+STOPPED = "the run was stopped before"
+"""Why a target was not judged that could have been."""
+PARTIAL = "Partial: a part of the suite was run, which says nothing about conformance."
 
 COMMAND = "python -m tuned_contrastive.conformance"
 Entry = dict[str, Any]
@@ -50,7 +54,7 @@ def summary(entry: Entry) -> str:
     told = ", ".join(f"{number} {MARKS[status]}" for status, number in counts.items())
     verdict = "conforming" if entry["conforming"] else "not conforming"
     if entry["partial"]:
-        verdict = "a part of the suite says nothing about conformance"
+        verdict = "partial: a part of the suite says nothing about conformance"
     elif not entry["conforming"] and entry["as_declared"]:
         verdict += ", exactly as declared"
     notes = [f"  note: {note}" for note in entry["notes"]]
@@ -83,22 +87,41 @@ def matrix(entries: Sequence[Entry]) -> str:
     )
 
 
-def markdown(entries: Sequence[Entry]) -> str:
-    """Return the matrix as a Markdown table, and under it what it means for each target."""
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return the matrix as a Markdown table, and under it what it means for each target.
+
+    Above it stands whether only a part was run.
+    """
+    entries = document["results"]
     heads = [entry["target"].replace("|", "\\|") for entry in entries]
-    lines = [f"| clause | {' | '.join(heads)} |"]
+    lines = [PARTIAL, ""] if document["partial"] else []
+    lines.append(f"| clause | {' | '.join(heads)} |")
     lines.append("|---" * (len(entries) + 1) + "|")
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in _marks(entries)]
     summaries = [line for entry in entries for line in _listed(summary(entry))]
+    summaries += [f"- {line}" for line in told_not_judged(document)]
     return "\n".join([*lines, "", *summaries, ""])
 
 
-def document(entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return what ``--json`` writes; with one target its fields stand at top level, too."""
+def told_not_judged(document: Mapping[str, Any]) -> list[str]:
+    """Return a line for each target that was not judged, with the reason."""
+    return [f"{each['target']}: not judged, {each['reason']}" for each in document["not_judged"]]
+
+
+def document(
+    entries: Sequence[Entry], not_judged: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return what ``--json`` writes; with one target its fields stand at top level, too.
+
+    `not_judged` has the targets that a run of all left out, each with the reason.
+    """
+    left = dict(not_judged or {})
     top: dict[str, Any] = {
         "format": FORMAT,
         "spec_version": SPEC_VERSION,
         "environment": environment(),
+        "partial": STOPPED in left.values() or any(entry["partial"] for entry in entries),
+        "not_judged": [{"target": name, "reason": reason} for name, reason in left.items()],
     }
     if len(entries) == 1:
         top |= {name: entries[0][name] for name in ("target", "conforming", "clauses")}

@@ -50,7 +50,7 @@ function bar(share) {
 }
 
 function verdict(entry) {
-  if (entry.partial) return "a part was run";
+  if (entry.partial) return "partial";
   if (entry.conforming) return "conforming";
   return entry.as_declared ? "deviates as declared" : "not conforming";
 }

@@ -4,7 +4,11 @@ function drawScope() {
   const cases = results.reduce((sum, entry) => sum + entry.cases, 0);
   const counts = [counted(ids.length, "clause"), counted(results.length, "implementation")];
   const told = [...counts, counted(cases, "case")].join(", ");
-  document.getElementById("scope").textContent = `Specification ${report.spec_version}: ${told}`;
+  const left = report.not_judged.map((each) => `${each.target} (${each.reason})`);
+  const scope = [`Specification ${report.spec_version}: ${told}`];
+  if (report.partial) scope.push("partial: it says nothing about conformance");
+  if (left.length) scope.push(`not judged: ${left.join(", ")}`);
+  document.getElementById("scope").textContent = scope.join("; ");
   const versions = Object.entries(report.environment).map((pair) => pair.join(" "));
   document.getElementById("environment").textContent = versions.join(" · ");
 }

@@ -80,7 +80,8 @@ def hostile() -> Result:
 def every_kind() -> dict[str, Any]:
     """Return the document of one of each kind."""
     results = (right(), wrong(), declared(), part(), broken(), hostile())
-    return report.document([report.entry_of(result) for result in results])
+    entries = [report.entry_of(result) for result in results]
+    return report.document(entries, {"absent": "it is not installed", "left": report.STOPPED})
 
 
 def as_large_as_they_come() -> dict[str, Any]:

@@ -198,8 +198,13 @@ def test_all_stops_at_an_interrupt_and_says_so(
     entries = results(file)
     assert [(entry["target"], entry["partial"]) for entry in entries] == found
     assert TOLD in entries[-1]["notes"]
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert {"target": "jax", "reason": report.STOPPED} in document["not_judged"]
+    assert document["partial"]
     assert not [clause for entry in entries for clause in entry["clauses"]]
-    assert f"\n{TOLD}\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"\n{TOLD}\n" in said
+    assert f"\n{report.PARTIAL}\n" in said
 
 
 class CalmChild(DoneChild):

@@ -229,6 +229,11 @@ def test_opens_from_disk_without_a_complaint_or_a_request(shown: Chrome) -> None
     assert visible(shown) == list(load_clauses())
 
 
+def test_scope_tells_a_part_and_what_was_not_judged(shown: Chrome) -> None:
+    said = shown.find_element(By.ID, "scope").text
+    assert "; partial: it says nothing about conformance; not judged: absent (it is" in said
+
+
 def test_hostile_text_is_shown_as_text(shown: Chrome) -> None:
     cells = shown.find_elements(By.CSS_SELECTOR, "[data-clause='SUP-5']")
     cells[-1].click()

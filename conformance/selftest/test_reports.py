@@ -87,14 +87,14 @@ def test_schema_refuses_an_unknown_field(path: tuple[str | int, ...]) -> None:
 
 def test_document_names_the_format_that_its_schema_has() -> None:
     document = document_of(sample.part())
-    assert document["format"] == SCHEMA["$id"] == "urn:tuned-contrastive:conformance-report:1"
+    assert document["format"] == SCHEMA["$id"] == "urn:tuned-contrastive:conformance-report:2"
 
 
-@pytest.mark.parametrize("other", [None, "urn:tuned-contrastive:conformance-report:2"])
+@pytest.mark.parametrize("other", [None, "urn:tuned-contrastive:conformance-report:1"])
 def test_schema_refuses_another_format(other: str | None) -> None:
     document = document_of(sample.part())
     del document["format"]
-    with pytest.raises(jsonschema.ValidationError, match=r"format|conformance-report:1"):
+    with pytest.raises(jsonschema.ValidationError, match=r"format|conformance-report:2"):
         validate(document if other is None else {**document, "format": other})
 
 
@@ -353,16 +353,16 @@ def test_told_command_reproduces_a_case(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_markdown_says_what_the_table_means() -> None:
     part, declared = report.entry_of(sample.part()), report.entry_of(sample.declared())
-    text = report.markdown([part, declared])
-    table, _, under = text.partition("\n\n")
+    first, table, under = report.markdown(report.document([part, declared])).split("\n\n")
+    assert first == report.PARTIAL
     assert all(line.startswith("|") for line in table.split("\n"))
-    assert "- numpy: 1 pass; a part of the suite says nothing about conf" in under
+    assert "- numpy: 1 pass; partial: a part of the suite says nothing about conf" in under
     assert "not conforming, exactly as declared\n" in under
 
 
 def test_markdown_tells_the_notes_of_a_target() -> None:
-    assert report.markdown([report.entry_of(not_begun("numpy"))]).endswith(
-        "\n- numpy: a part of the suite says nothing about conformance\n"
+    assert report.markdown(report.document([report.entry_of(not_begun("numpy"))])).endswith(
+        "\n- numpy: partial: a part of the suite says nothing about conformance\n"
         "  - note: the run was interrupted\n"
     )
 
@@ -385,3 +385,30 @@ def test_an_interrupted_run_is_an_error_in_junit() -> None:
     (case,) = suite.iter("testcase")
     assert (suite.attrib["tests"], suite.attrib["errors"]) == ("1", "1")
     assert [error.attrib["message"] for error in case.iter("error")] == ["the run was interrupted"]
+
+
+def test_a_whole_run_is_told_as_such() -> None:
+    entry = report.entry_of(sample.right())
+    whole = report.document([entry], {"absent": "it is not installed"})
+    assert (whole["partial"], report.markdown(whole)[:8]) == (False, "| clause")
+
+
+@pytest.mark.parametrize(
+    ("entry", "left"),
+    [(sample.part, {}), (sample.right, {"left": report.STOPPED})],
+    ids=["of a target", "of the targets"],
+)
+def test_a_partial_run_is_told_in_front(entry: Callable[[], Result], left: dict[str, str]) -> None:
+    document = report.document([report.entry_of(entry())], left)
+    validate(document)
+    assert document["partial"]
+    assert report.markdown(document).startswith(f"{report.PARTIAL}\n\n|")
+
+
+def test_targets_that_were_not_judged_are_named() -> None:
+    document = sample.every_kind()
+    assert [each["target"] for each in document["not_judged"]] == ["absent", "left"]
+    assert "\n- left: not judged, the run was stopped before\n" in report.markdown(document)
+    *_, last = ElementTree.fromstring(junit(document))
+    assert last.attrib == {"name": "left", "tests": "0"}
+    assert [found.attrib["value"] for found in last.iter("property")] == [report.STOPPED]
