@@ -64,8 +64,9 @@ def _growth(
 ) -> dict[str, Any]:
     small = replace(case, N=WARM_UP_AT)
     framework.step(candidate, small, small.batch())()
-    tiled = frameworks.with_block_size(candidate.loss, 64) if candidate.is_ours else None
-    if tiled:  # at a small N ours is dense: tiles bring modules of their own
+    if candidate.is_ours and candidate.name != frameworks.OURS_DENSE:
+        # At a small N ours is dense: tiles bring modules of their own.
+        tiled = frameworks.with_block_size(candidate.loss, 64)
         framework.step(replace(candidate, loss=tiled), small, small.batch())()
     batch = case.batch()
     step, compiled = framework.compiled_step(candidate, case, batch)

@@ -1,7 +1,6 @@
 """What a benchmark needs of a framework; each module makes its own, under the same names."""
 
 import importlib
-import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -100,10 +99,8 @@ def load_rival(framework: Framework, place: str | None) -> Candidate | None:
     return framework.rival(Path(place).name, found)
 
 
-def with_block_size(loss: Callable[..., Any], size: int) -> Callable[..., Any] | None:
-    """Return our loss with a block_size, 0 for dense; None where it has no such keyword."""
-    if "block_size" not in inspect.signature(loss).parameters:
-        return None
+def with_block_size(loss: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """Return our loss with a block_size, 0 for dense."""
     return lambda *arguments, **given: loss(*arguments, block_size=size, **given)
 
 

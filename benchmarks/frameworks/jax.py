@@ -36,11 +36,12 @@ class Jax:
     def candidates(self, case: Case) -> list[Candidate]:
         """Return ours, the lean formula, and optax where it computes the same."""
         ours, lean = OURS[case.loss], peers.LEAN[case.loss]
-        found = [Candidate(frameworks.OURS, ours, mode="jit", is_ours=True)]
         dense = frameworks.with_block_size(ours, 0)
-        if dense:
-            found.append(Candidate(frameworks.OURS_DENSE, dense, 4, "jit", is_ours=True))
-        found.append(Candidate(frameworks.LEAN, lean, 4, "jit"))
+        found = [
+            Candidate(frameworks.OURS, ours, mode="jit", is_ours=True),
+            Candidate(frameworks.OURS_DENSE, dense, 4, "jit", is_ours=True),
+            Candidate(frameworks.LEAN, lean, 4, "jit"),
+        ]
         optax = peers.optax_ntxent() if case.views and case.loss == "supcon" else None
         # It broadcasts (N, N, D) before it sums.
         found += [Candidate(frameworks.OPTAX, optax, 3 * case.D, "jit")] if optax else []

@@ -32,20 +32,14 @@ class TensorFlow:
     def candidates(self, case: Case) -> list[Candidate]:
         """Return ours and the lean formula, both as a graph and under XLA."""
         ours, lean = OURS[case.loss], peers.LEAN[case.loss]
-        found = [
+        dense = frameworks.with_block_size(ours, 0)
+        return [
             Candidate(frameworks.OURS, ours, mode="graph", is_ours=True),
             Candidate(frameworks.OURS_XLA, ours, mode="xla", is_ours=True),
+            Candidate(frameworks.OURS_DENSE, dense, 9, "graph", is_ours=True),
+            Candidate(frameworks.LEAN, lean, 6, mode="graph"),
+            Candidate(frameworks.LEAN_XLA, lean, 3, mode="xla"),
         ]
-        dense = frameworks.with_block_size(ours, 0)
-        if dense:
-            found.append(Candidate(frameworks.OURS_DENSE, dense, 9, "graph", is_ours=True))
-        found.append(Candidate(frameworks.LEAN, lean, 6, mode="graph"))
-        found.append(Candidate(frameworks.LEAN_XLA, lean, 3, mode="xla"))
-        return found
-
-    def compiled(self, case: Case) -> list[Candidate]:
-        """Return nothing: the candidates are compiled already."""
-        return []
 
     def rival(self, name: str, loss: Callable[..., Any]) -> Candidate:
         """Return a user's callable as a candidate, in a graph."""

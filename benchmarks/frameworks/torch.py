@@ -30,11 +30,12 @@ class Torch:
 
     def candidates(self, case: Case) -> list[Candidate]:
         """Return ours and the rivals, which compute the same function of the same rows."""
-        found = [Candidate(frameworks.OURS, OURS[case.loss], is_ours=True)]
         dense = frameworks.with_block_size(OURS[case.loss], 0)
-        if dense:
-            found.append(Candidate(frameworks.OURS_DENSE, dense, 9, is_ours=True))
-        found.append(Candidate(frameworks.LEAN, peers.LEAN[case.loss], 6))
+        found = [
+            Candidate(frameworks.OURS, OURS[case.loss], is_ours=True),
+            Candidate(frameworks.OURS_DENSE, dense, 9, is_ours=True),
+            Candidate(frameworks.LEAN, peers.LEAN[case.loss], 6),
+        ]
         if case.loss == "supcon":
             found.append(Candidate(frameworks.SUPCONTRAST, peers.as_in_supcontrast, 8))
             if not case.learnable:  # its temperature is a number
