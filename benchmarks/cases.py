@@ -69,6 +69,10 @@ class Case:
         names = ("loss", "N", "D", "classes", "temperature", "learnable", "views", "dtype")
         return {name: getattr(self, name) for name in (*names, "variant")}
 
+    def as_request(self) -> dict[str, Any]:
+        """Return what a worker makes the same case of."""
+        return self.as_json() | {"rivals": self.rivals}
+
     def batch(self) -> Batch:
         """Draw unit rows and a shuffle of arange(N) mod classes, always the same."""
         random = np.random.default_rng(self.N + self.D)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def peak_memory(
 ) -> Document:
     """Return what one candidate's step takes in a process of its own, as its measurement."""
     request = _request("memory", name, options, folder)
-    request |= {"cases": [_as_json(case)], "candidate": candidate}
+    request |= {"cases": [case.as_request()], "candidate": candidate}
     heard: list[Document] = []
     why = ask(request, heard.append)
     failed = {"framework": name, **case.as_json(), "name": candidate,
@@ -118,12 +119,8 @@ def _cases(options: argparse.Namespace, sizes: tuple[int, ...]) -> list[Case]:
             "learnable": options.learnable,
         }
         variant = ", ".join(name for name, does in differs.items() if does) or "base"
-        found.append(Case(**{**_as_json(case), "variant": variant}))
+        found.append(replace(case, variant=variant))
     return found
-
-
-def _as_json(case: Case) -> Document:
-    return case.as_json() | {"rivals": case.rivals}
 
 
 def _candidates(
@@ -134,7 +131,8 @@ def _candidates(
         yield from ((case, frameworks.OURS) for case in chosen)
         return
     names: dict[str, list[str]] = {}
-    request = _request("names", name, options, folder) | {"cases": [_as_json(c) for c in chosen]}
+    request = _request("names", name, options, folder)
+    request |= {"cases": [case.as_request() for case in chosen]}
     why = ask(request, lambda answer: names.update(answer["names"]))
     if why:
         raise RuntimeError(f"the worker of {name} broke down: {why}")

@@ -152,7 +152,7 @@ def _measure(cards: list[str], found: Document, ends: float, grace: float) -> No
             request = {
                 "what": "gpu", "framework": name, "device": "cuda", "threads": cores(),
                 "folder": folder,
-                "seconds": max(seconds, 1.0), "cases": [case.as_json() for case in chosen],
+                "seconds": max(seconds, 1.0), "cases": [case.as_request() for case in chosen],
             }  # fmt: skip
             why = ask(request, hear, max(seconds, 1.0) + grace)
             if why:

@@ -95,7 +95,7 @@ def ask_in_order(
                 begun.clear()
                 hear(start + answer["number"], answer)
 
-        rest = [case.as_json() | {"rivals": case.rivals} for case in cases[start:]]
+        rest = [case.as_request() for case in cases[start:]]
         left = [(at - start, name, why) for at, name, why in excused if at >= start]
         why = ask(request | {"cases": rest, "excused": left}, each)
         if not why and done == len(cases):
