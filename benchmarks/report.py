@@ -92,7 +92,8 @@ def readme_part(found: dict[str, Document]) -> str:
         parts.append(
             "Median of value and gradient, and how many times faster than the fastest rival that "
             "runs, our own lean dense formula among them, which the targets of torch do not "
-            f"count. {tables.origin(found['speed'])}"
+            "count. TensorFlow's rows take the better of graph and XLA, ours and the rival's. "
+            f"{tables.origin(found['speed'])}"
         )
     parts.append("[All figures, targets met and missed](benchmarks/results/README.md).")
     if "gpu" not in found:
