@@ -51,7 +51,8 @@ def test_numpy_conforms(tmp_path: Path) -> None:
     assert [clause["id"] for clause in found["clauses"]] == list(load_clauses())
     assert {clause["status"] for clause in found["clauses"]} <= set(STATUSES)
     assert set(found) == {
-        "format", "spec_version", "environment", "results", "target", "conforming", "clauses",
+        "format", "spec_version", "environment", "partial", "not_judged", "results",
+        "target", "conforming", "clauses",
     }  # fmt: skip
     assert (found["target"], found["conforming"]) == ("numpy", True)
     assert found["results"][0]["clauses"] == found["clauses"]
