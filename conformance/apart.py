@@ -70,8 +70,9 @@ def _ended(words: list[str]) -> tuple[str, int, bool]:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = process.communicate()[0]
-        except KeyboardInterrupt:  # which it got, too: it writes what it has judged
+        except KeyboardInterrupt:  # which it may not have got: it writes what it has judged
             interrupted = True
+            process.send_signal(signal.SIGINT)
             said = process.communicate()[0]
     interrupted |= process.returncode in (INTERRUPTED, -signal.SIGINT)
     return said, process.returncode, interrupted

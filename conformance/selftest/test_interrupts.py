@@ -147,13 +147,14 @@ def test_interrupted_mutant_does_not_survive() -> None:
 
 
 class Child:
-    """A process that gets the same ctrl-C as its parent, while it is waited for."""
+    """A process whose parent gets a ctrl-C while it waits, and which is told of it."""
 
     returncode = -signal.SIGINT
 
     def __init__(self, words: list[str], **given: Any) -> None:
         self.file = Path(words[words.index("--json") + 1])
         self.asked = 0
+        self.told: list[int] = []
 
     def __enter__(self) -> "Child":
         return self
@@ -166,7 +167,12 @@ class Child:
         self.asked += 1
         if self.asked == 1:
             raise KeyboardInterrupt
+        assert self.told == [signal.SIGINT] * (self.asked - 1)
         return "", None
+
+    def send_signal(self, number: int) -> None:
+        """Keep what it is told."""
+        self.told.append(number)
 
 
 class DoneChild(Child):
@@ -212,8 +218,8 @@ class CalmChild(DoneChild):
 
     def communicate(self) -> tuple[str, None]:
         """Write a result."""
-        self.asked = 1
-        return super().communicate()
+        self.file.write_text(json.dumps(report.document([WHOLE])), encoding="utf-8")
+        return "", None
 
 
 @pytest.mark.parametrize("narrowing", [[], ["--clause", "SUP-9"]], ids=["whole", "part"])
@@ -345,3 +351,24 @@ def test_an_interrupt_while_files_are_written_leaves_all_of_them(
     assert all(file.is_file() for file in places.values())
     assert TOLD not in results(places["json"])[0]["notes"]
     assert capsys.readouterr().out.endswith(f"\n{TOLD}\n")
+
+
+def test_an_interrupt_of_the_parent_alone_stops_the_child(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    heeding = HEEDING.replace(
+        "from tuned_contrastive.conformance.__main__ import main",
+        "from tuned_contrastive.conformance import command\n"
+        "command.installed_targets = lambda: ['slow.py:it', 'numpy']\n"
+        "from tuned_contrastive.conformance.__main__ import main",
+    ).replace('slow.py:it", "--json', 'all", "--json')
+    words = [sys.executable, "-c", heeding]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+        while process.poll() is None and not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    (entry,) = results(tmp_path / "found.json")
+    assert process.returncode == 130
+    assert (entry["target"], entry["partial"]) == ("slow.py:it", True)
