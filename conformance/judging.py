@@ -215,7 +215,7 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     while isinstance(error, BaseExceptionGroup):  # Hypothesis' of what did not fail twice
         error = error.exceptions[0]
     told = "".join(traceback.format_exception_only(error)).strip()
-    if isinstance(error, AnswerError):  # whose sentence says it all, without the class
+    if isinstance(error, (AnswerError, OutOfBoundsError)):  # whose sentences say it all
         told = told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
     text = told.splitlines()
     if not isinstance(error, AssertionError):

@@ -135,6 +135,12 @@ def test_failures_have_a_message_and_passes_have_none() -> None:
     assert {"message" in case for case in cases if "status" not in case} == {False}
 
 
+def test_a_message_names_what_is_wrong_and_no_class() -> None:
+    messages = [record.message for record in sample.wrong().failures]
+    assert any(message.startswith("the loss has ") for message in messages)
+    assert not any("OutOfBoundsError" in message for message in messages)
+
+
 @pytest.mark.parametrize(("name", "status"), [("wrong", "fail"), ("declared", "known")])
 def test_declared_failures_are_told_apart(name: str, status: str) -> None:
     cases = document_of(RESULTS[name]())["results"][0]["ran"]
