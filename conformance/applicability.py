@@ -10,6 +10,9 @@ from tuned_contrastive.spec import contract
 NOT_RUN = "not run: "
 """How the reason begins where something is claimed, but cannot run on this machine."""
 
+LACKS = "has no parameter "
+"""How the reason begins where a parameter cannot be chosen."""
+
 DEFAULTS = {
     "temperature": contract.TEMPERATURE,
     "k1": contract.K1,
@@ -74,11 +77,16 @@ def _structure(needs: Needs, claims: Capabilities) -> str | None:
 def _parameters(needs: Needs, claims: Capabilities) -> str | None:
     relevant = {"temperature", "normalize", "reduction"}
     relevant |= {"k1", "k2"} if "tcl" in (needs.loss, *needs.losses) else set()
-    for name, fixed in sorted(claims.fixed.items()):
-        if name in needs.free or (fixed is None and name in relevant):
-            return f"has no parameter {name}"
-        if name in relevant and name in needs.parameters and needs.parameters[name] != fixed:
-            return f"has no parameter {name}, it is always {fixed}"
+    relevant |= set(needs.free)
+    fixed = {name: value for name, value in sorted(claims.fixed.items()) if name in relevant}
+    lacking = [name for name, value in fixed.items() if value is None]
+    if lacking:
+        return LACKS + ", ".join(lacking)
+    for name, value in fixed.items():
+        if name in needs.free:
+            return LACKS + name
+        if name in needs.parameters and needs.parameters[name] != value:
+            return f"{LACKS}{name}, it is always {value}"
     reduction = needs.parameters.get("reduction")
     if reduction is not None and reduction not in claims.reductions:
         return f"does not claim reduction {reduction!r}"

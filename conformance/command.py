@@ -31,6 +31,7 @@ from tuned_contrastive.conformance.targets import (
 )
 from tuned_contrastive.conformance.terminal import INTERRUPTED, TOLD_INTERRUPTED, Progress, say
 from tuned_contrastive.conformance.vectors import load_vectors
+from tuned_contrastive.conformance.verdict import joined
 
 BARE = tuple(name.removeprefix("--") for name in options_of.BARE)
 TIME_LIMIT = 10.0
@@ -180,10 +181,10 @@ def _result(
 
 def _why_nothing_ran(result: Result) -> str:
     """Return why no test ran: there is none, or none applies."""
-    reasons = dict.fromkeys(clause.reason for clause in result.clauses if clause.reason)
+    reasons = [clause.reason for clause in result.clauses if clause.reason]
     if not reasons:
         return "there is no test of that name, vector or clause"
-    return f"no test that was asked for applies to {result.target}: {'; '.join(reasons)}"
+    return f"no test that was asked for applies to {result.target}: {joined(reasons)}"
 
 
 @contextmanager

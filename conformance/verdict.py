@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tuned_contrastive.conformance.applicability import NOT_RUN
+from tuned_contrastive.conformance.applicability import LACKS, NOT_RUN
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.records import Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
@@ -65,8 +65,17 @@ def missing_vectors(records: Records, vectors: VectorSet) -> str:
     if short:
         return f"{len(short)} of {len(records.planned)} cases never ran, {short[0]} first"
     if not any(record.vector is not None for record in records.ran):
-        return "no vector ran"
+        left_out = [record.reason for record in records.not_applicable if record.vector]
+        lacking = [reason for reason in left_out if reason.startswith(LACKS)]
+        return f"no vector ran: {joined(lacking or left_out)}".removesuffix(": ")
     return ""
+
+
+def joined(reasons: Iterable[str]) -> str:
+    """Return each reason once, parameters that are not known first: those one may --set."""
+    return "; ".join(
+        sorted(dict.fromkeys(reasons), key=lambda reason: not reason.startswith(LACKS))
+    )
 
 
 def with_error(

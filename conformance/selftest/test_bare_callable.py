@@ -104,6 +104,14 @@ def test_function_without_a_temperature_says_so(
     assert capsys.readouterr().err == told
 
 
+def test_all_that_is_lacking_is_told_first(tmp_path: Path) -> None:
+    options = ["--framework", "numpy", "--losses", "tcl", "--assume", "normalizes"]
+    _, document = judge(tmp_path, "def f(embeddings, labels, tau=0.1): ...", "f", *options)
+    reasons = {clause["id"]: clause["reason"] for clause in document["clauses"]}
+    assert reasons["CNF-1"] == "no vector ran: has no parameter k1, k2, temperature"
+    assert reasons["TCL-1"] == "has no parameter k1, k2, temperature"
+
+
 def test_temperature_that_is_always_the_same_is_judged(tmp_path: Path) -> None:
     options = ["--framework", "numpy", "--losses", "supcon", "--assume", "normalizes"]
     source = "from tuned_contrastive.reference import supcon_loss\n"
