@@ -11,7 +11,9 @@ from tuned_contrastive.conformance.adapters.signature import (
     fixed_parameters,
     notes,
     read_signatures,
+    refuse_required,
     refuse_unknown,
+    refuse_wrong,
 )
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.protocol import (
@@ -112,6 +114,8 @@ def bare_implementation(
     constructor, call = read_signatures(target)
     fixed = fixed_parameters(loss, {**constructor, **call}, set_to or {}, assume)
     refuse_unknown({**constructor, **call}, set_to or {})
+    refuse_wrong(set_to or {})
+    refuse_required({**constructor, **dict(list(call.items())[2:])}, set_to or {})
     labels = list(call.values())[1]
     claims = Capabilities(
         losses=frozenset({loss}),

@@ -6,6 +6,7 @@ from typing import Any
 
 from tuned_contrastive.conformance.applicability import DEFAULTS
 from tuned_contrastive.conformance.targets import TargetError
+from tuned_contrastive.spec import contract
 
 UNKNOWN = None
 """The value of a parameter that an implementation lacks."""
@@ -62,6 +63,22 @@ def refuse_unknown(signature: Mapping[str, Any], set_to: Mapping[str, Any]) -> N
     unknown = sorted(set(set_to) - set(signature) - set(DEFAULTS))
     if unknown:
         raise TargetError(f"its signature has no {unknown[0]}, it has {', '.join(signature)}")
+
+
+def refuse_required(signature: Mapping[str, Any], set_to: Mapping[str, Any]) -> None:
+    """Refuse a parameter without a default that nobody gives a value."""
+    for name, parameter in signature.items():
+        if parameter.default is parameter.empty and name not in {*set_to, *DEFAULTS}:
+            raise TargetError(f"its parameter {name} has no default: it needs --set {name}=VALUE")
+
+
+def refuse_wrong(set_to: Mapping[str, Any]) -> None:
+    """Refuse a value that the spec does not allow for its parameter."""
+    given = {name: value for name, value in set_to.items() if name in DEFAULTS}
+    try:
+        contract.check_parameters(lambda value: None, **{**DEFAULTS, **given})
+    except (TypeError, ValueError) as error:
+        raise TargetError(f"--set: {error}") from error
 
 
 def notes(

@@ -157,6 +157,10 @@ def test_a_value_that_is_no_tensor_is_told_as_such() -> None:
         ("supcon", ["--assume", "normalizes"], "--assume is for a signature without normalize"),
         ("supcon", ["--set", "margin=1"], "its signature has no margin"),
         ("supcon", ["--set", "margin"], "--set takes NAME=VALUE"),
+        ("supcon", ["--set", "temperature=abc"], "--set: temperature must be a real number"),
+        ("supcon", ["--set", "temperature=-1"], "--set: temperature must be finite and > 0"),
+        ("supcon", ["--set", "reduction=avg"], "--set: reduction must be 'mean', 'sum' or 'none'"),
+        ("needs", ["--assume", "normalizes"], "it needs --set margin=VALUE"),
         ("absent", [], "has no attribute 'absent'"),
         ("torch", [], "must be a function or a class"),
     ],
@@ -168,6 +172,7 @@ def test_wrong_use_of_the_door(
     told: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "own.py").write_text(PLAIN_SUPCON, encoding="utf-8")
+    source = f"{PLAIN_SUPCON}\n\ndef needs(embeddings, labels, margin): ..."
+    (tmp_path / "own.py").write_text(source, encoding="utf-8")
     assert main([f"{tmp_path / 'own.py'}:{attribute}", *TORCH, *options]) == 2
     assert told in capsys.readouterr().err
