@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuned_contrastive.conformance.protocol import Implementation
+from tuned_contrastive.conformance.adapters.claims import CHOICES
+from tuned_contrastive.conformance.applicability import ERRORS
+from tuned_contrastive.conformance.protocol import FEATURES, Capabilities, Implementation
 from tuned_contrastive.spec.clauses import load_clauses
 
 OWN = {"numpy": "numpy", "torch": "torch", "tensorflow": "tensorflow", "jax": "jax"}
@@ -125,11 +127,27 @@ def load_target(
             f"{target} must be an object with name, capabilities, loss and gradients, or a bare "
             "loss named by --framework and --losses"
         )
+    _check_claims(found.capabilities, target)
     if not set(dtypes) <= set(found.capabilities.dtypes):
         raise TargetError(f"{target} has dtypes {', '.join(found.capabilities.dtypes)}")
     if dtypes:
         found.capabilities = replace(found.capabilities, dtypes=dtypes)
     return found
+
+
+def _check_claims(claims: Any, target: str) -> None:
+    """Refuse claims that no test could ever meet."""
+    if not isinstance(claims, Capabilities):
+        got = type(claims).__name__
+        raise TargetError(f"{target} must have capabilities of class Capabilities, got {got}")
+    known = {**CHOICES, "features": tuple(FEATURES)}
+    for name, allowed in known.items():
+        if wrong := set(getattr(claims, name)) - set(allowed):
+            got = ", ".join(sorted(map(str, wrong)))
+            raise TargetError(f"{target} must claim {name} of {', '.join(allowed)}, got {got}")
+    if claims.errors not in ERRORS:
+        told = ", ".join(ERRORS)
+        raise TargetError(f"{target} must claim errors of {told}, got {claims.errors}")
 
 
 def _on_device(implementation: Any, target: str, device: str | None) -> Any:

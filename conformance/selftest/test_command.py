@@ -1,6 +1,7 @@
 """The command and its verdicts: exit codes, JSON, declarations, vectors that did not run."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -261,3 +262,26 @@ def test_seed_changes_the_examples_and_is_told(
     arguments = [f"{tmp_path / 'seeded.py'}:subject", "--clause", "LAW-11", "--seed", "7"]
     assert main(arguments) == 1
     assert "--seed 7 --test 'test_orthonormal_rows[supcon-float64]'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ("{}", "must have capabilities of class Capabilities, got dict"),
+        ("Capabilities(dtypes=('float63',))", "must claim dtypes of float64, .*, got float63"),
+        ("Capabilities(losses=frozenset({'foo'}))", "must claim losses of supcon, tcl, got foo"),
+        ("Capabilities(features=frozenset({'warm'}))", "must claim features of .*, got warm"),
+        ("Capabilities(errors='words')", "must claim errors of none, category, text, got words"),
+    ],
+)
+def test_claims_that_no_test_could_meet_are_wrong_usage(
+    claims: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        "from tuned_contrastive.conformance.adapters.numpy import NumpyReference\n"
+        "from tuned_contrastive.conformance.protocol import Capabilities\n"
+        f"subject = NumpyReference()\nsubject.capabilities = {claims}\n"
+    )
+    (tmp_path / "claiming.py").write_text(source, encoding="utf-8")
+    assert main([f"{tmp_path / 'claiming.py'}:subject"]) == 2
+    assert re.search(told, capsys.readouterr().err)
