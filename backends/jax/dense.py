@@ -196,6 +196,5 @@ def _added(sums: list[_Sum]) -> tuple[Array, Array]:
     for exponent, part in zip(exponents, sums, strict=True):
         root = jnp.exp(jnp.minimum((exponent - maximum) / 2, limit))
         weight = root if part.factor is None else part.factor * root
-        # So associated, a weight of 0 meets no infinity on the way back.
-        rest = rest + part.total * (weight * root)
+        rest = rest + weight * part.total * root
     return maximum, rest

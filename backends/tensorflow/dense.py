@@ -187,6 +187,5 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
         lowest = maximum.dtype.min
         root = tf.exp(tf.clip_by_value(exponent - maximum, lowest, 2 * limit) / 2)
         weight = root if part.factor is None else part.factor * root
-        # So associated, a weight of 0 meets no infinity on the way back.
-        rest += part.total * (weight * root)
+        rest += weight * part.total * root
     return maximum, rest
