@@ -1,5 +1,6 @@
 """Runs the suite on one implementation: chooses its tests, records how they ended."""
 
+import math
 import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -11,8 +12,9 @@ from hypothesis import seed as hypothesis_seed
 
 from tuned_contrastive.conformance import parametrise
 from tuned_contrastive.conformance.applicability import NOT_RUN, why_not
+from tuned_contrastive.conformance.hearing import HeardLostError, Hearing
 from tuned_contrastive.conformance.interrupts import Interrupts
-from tuned_contrastive.conformance.protocol import AnswerError, Implementation, LostError
+from tuned_contrastive.conformance.protocol import AnswerError, Implementation
 from tuned_contrastive.conformance.records import NotApplicable, Ran, Records
 from tuned_contrastive.conformance.vectors import VectorSet
 
@@ -26,41 +28,10 @@ class OutOfBoundsError(AssertionError):
     """A number that is further from the exact one than the specification allows."""
 
 
-class _LostAnswer(BaseException):
-    """A `LostError` that Hypothesis does not see.
-
-    It would look for a smaller call that is lost, too, and wait for each up to the time limit.
-    """
-
-
-class _Heard:
-    """What is judged, and what it loses out of the sight of Hypothesis."""
-
-    def __init__(self, subject: Implementation) -> None:
-        self._subject = subject
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._subject, name)
-
-    def loss(self, *asked: Any) -> Any:
-        """Return what the implementation does."""
-        return self._hear(self._subject.loss, *asked)
-
-    def gradients(self, *asked: Any) -> Any:
-        """Return what the implementation does."""
-        return self._hear(self._subject.gradients, *asked)
-
-    def _hear(self, method: Callable[..., Any], *asked: Any) -> Any:
-        try:
-            return method(*asked)
-        except LostError as error:
-            raise _LostAnswer from error
-
-
 @pytest.fixture(scope="session")
 def implementation(pytestconfig: pytest.Config) -> Any:
     """Return what is judged."""
-    return _Heard(pytestconfig.stash[SUBJECT])
+    return Hearing(pytestconfig.stash[SUBJECT])
 
 
 @pytest.fixture
@@ -70,7 +41,9 @@ def accept(request: pytest.FixtureRequest) -> Accept:
     def accept(share: float, what: str = "the result") -> None:
         stash = request.node.stash
         stash[SHARE] = max(stash.get(SHARE, 0.0), float(share))
-        if not share <= 1:
+        if not share < math.inf:
+            raise OutOfBoundsError(f"{what} is not finite, or not of the shape that was expected")
+        if share > 1:
             raise OutOfBoundsError(f"{what} has {share:.3g} times the allowed error")
 
     return accept
@@ -210,7 +183,7 @@ def _message(call: pytest.CallInfo[Any]) -> str:
     if call.excinfo is None:
         return ""
     error = call.excinfo.value
-    if isinstance(error, _LostAnswer):
+    if isinstance(error, HeardLostError):
         error = error.__cause__ or error
     while isinstance(error, BaseExceptionGroup):  # Hypothesis' of what did not fail twice
         error = error.exceptions[0]

@@ -55,7 +55,8 @@ class Case:
 class Outcome:
     """What came out, as float64 arrays; a quantity that was not asked for or is not there is None.
 
-    `loss` has shape (), (N,) or (B, V); `embeddings` that of the input; the others ().
+    `loss` has shape (), (N,) or (B, V); `embeddings` that of the input; the others (). `loss_dtype`
+    and `gradient_dtype` name what they were before they became float64 here, as in `DTYPES`.
     """
 
     loss: Float64

@@ -32,7 +32,11 @@ FAMILIES = {
 }
 """What the letters of a clause's id stand for."""
 
-_CLAUSE = re.compile(r"^\*\*([A-Z]{3}-\d+)\*\* (.+?)(?:\n\n|\n*\Z)", re.MULTILINE | re.DOTALL)
+_CLAUSE = re.compile(
+    r"^\*\*([A-Z]{3}-\d+)\*\* (.+?)\s*(?=^\*\*[A-Z]{3}-\d+\*\* |^#|^Why\b|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+"""Up to the next clause, the next heading or the reasons, however many paragraphs that is."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,12 @@ class Clause:
 
 @cache
 def load_clauses() -> dict[str, Clause]:
-    """Return every clause by id, in the document's order; ValueError for an id used twice."""
-    document = Path(__file__).with_name("spec.md").read_text(encoding="utf-8")
+    """Return every clause of the specification by id, in its order."""
+    return read_clauses(Path(__file__).with_name("spec.md").read_text(encoding="utf-8"))
+
+
+def read_clauses(document: str) -> dict[str, Clause]:
+    """Return every clause of a document by id, in its order; ValueError for an id used twice."""
     clauses: dict[str, Clause] = {}
     for name, text in _CLAUSE.findall(document):
         if name in clauses:

@@ -168,8 +168,8 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
     """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
     Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
-    roots make it 0 still, and its derivative in the factor infinite only where it has to be
-    (NUM-11).
+    roots make it 0 still, whatever comes in from behind, and its derivative in the factor infinite
+    only where it has to be (NUM-11). A sum without terms is not scaled: 0 times infinity is NaN.
     """
     if len(sums) == 1:
         return sums[0].maximum, sums[0].total
@@ -186,6 +186,7 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
         # Finite below: forward mode multiplies by the derivative in the 2, too, which is 0.
         lowest = maximum.dtype.min
         root = tf.exp(tf.clip_by_value(exponent - maximum, lowest, 2 * limit) / 2)
+        root = tf.where(tf.equal(part.total, 0), tf.zeros_like(root), root)
         weight = root if part.factor is None else part.factor * root
-        rest += weight * part.total * root
+        rest += part.total * (weight * root)
     return maximum, rest

@@ -179,8 +179,8 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
     """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
     Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
-    roots make it 0 still, and its derivative in the factor infinite only where it has to be
-    (NUM-11).
+    roots make it 0 still, whatever comes in from behind, and its derivative in the factor infinite
+    only where it has to be (NUM-11). A sum without terms is not scaled: 0 times infinity is NaN.
     """
     if len(sums) == 1:
         return sums[0].maximum, sums[0].total
@@ -194,6 +194,7 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
     rest = torch.zeros_like(maximum)
     for exponent, part in zip(exponents, sums, strict=True):
         root = ((exponent - maximum) / 2).clamp(max=limit).exp()
+        root = torch.where(part.total == 0, 0, root)
         weight = root if part.factor is None else part.factor * root
-        rest = rest + weight * part.total * root
+        rest = rest + part.total * (weight * root)
     return maximum, rest

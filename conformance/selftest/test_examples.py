@@ -28,6 +28,15 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^(?:make|python -m) .*$", README, re.MULTILINE)
 MAKE = [command for command in COMMANDS if command.startswith("make")]
 PYTHON = [command for command in COMMANDS if command.startswith("python -m")]
+FILES = {"my_loss.py": "def my_supcon(", "my_adapter.py": "class MySupCon:"}
+"""What the README calls two of its examples, and what is in each."""
+
+
+def write_files(folder: Path) -> None:
+    """Write the examples that have a name, as a reader does."""
+    for name, told in FILES.items():
+        (example,) = (block for block in BLOCKS if told in block)
+        (folder / name).write_text(example, encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -50,6 +59,7 @@ def test_readme_has_examples() -> None:
 @pytest.mark.parametrize("example", BLOCKS, ids=[str(n) for n in range(len(BLOCKS))])
 def test_readme_example_runs(example: str, tmp_path: Path) -> None:
     """As a reader pastes it, away from the repository."""
+    write_files(tmp_path)
     program = tmp_path / "example.py"
     program.write_text(example, encoding="utf-8")
     subprocess.run([sys.executable, "-W", "error", program], cwd=tmp_path, check=True)
@@ -66,7 +76,7 @@ def test_every_framework_has_a_short_training_example(framework: str) -> None:
 def test_readme_commands_run(command: str, tmp_path: Path) -> None:
     if "node " in command and shutil.which("node") is None:
         pytest.skip("node is not installed")
-    (tmp_path / "my_loss.py").write_text(BLOCKS[-1], encoding="utf-8")
+    write_files(tmp_path)
     (tmp_path / "conformance").symlink_to(ROOT / "conformance")  # as in a checkout
     words = shlex.split(command, comments=True)
     done = subprocess.run(

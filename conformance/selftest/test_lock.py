@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tuned_contrastive.conformance import lock
+from tuned_contrastive.spec.clauses import read_clauses
 
 FOUND = {"SUP-1": {"sha256": "a", "tests": ["test_z", "test_a"]}}
 
@@ -58,3 +59,12 @@ def test_citations_name_test_mode_and_vectors() -> None:
     for clause in ("SUP-5", "SUP-11", "NUM-2", "NUM-14", "NUM-15"):
         assert "vectors of supcon" in found[clause], clause
     assert any(", mode " in test for tests in found.values() for test in tests)
+
+
+@pytest.mark.parametrize("added", ["", "\n\nIt MUST do more.", "\n\n    x = y\n\nWith x."])
+@pytest.mark.parametrize(
+    "after", ["", "\n\n**SUP-2** Next.", "\n\n## Next\n", "\n\nWhy:\n\n- As.\n"]
+)
+def test_all_paragraphs_of_a_clause_are_its_text(added: str, after: str) -> None:
+    clause = read_clauses(f"# T\n\n**SUP-1** It MUST do this.{added}{after}")["SUP-1"]
+    assert clause.text == " ".join(f"It MUST do this.{added}".split())

@@ -354,7 +354,7 @@ def test_gradient_at_a_huge_temperature(
     np.testing.assert_allclose(found, upstream * exact, rtol=1e-5, atol=1e-7 * upstream)
 
 
-EXTREME = [(1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
+EXTREME = [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
 """T, k2 and upstream: what they are multiplied and divided by must not meet in the wrong order."""
 
 

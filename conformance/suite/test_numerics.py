@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from tuned_contrastive.conformance.judging import Accept
-from tuned_contrastive.conformance.protocol import Implementation, WithPrecision
+from tuned_contrastive.conformance.protocol import (
+    AnswerError,
+    Implementation,
+    Outcome,
+    WithPrecision,
+)
 from tuned_contrastive.conformance.suite.calls import (
     gradients,
     loss_share,
@@ -23,7 +28,7 @@ HALF_AS_FLOAT32["float16"] = "float32"
 def test_full_dtypes_come_back(implementation: Implementation, loss: str, dtype: str) -> None:
     call = sample(loss, **PLAIN)
     outcome = implementation.gradients(call.case(dtype), ones(call))
-    assert (outcome.loss_dtype, outcome.gradient_dtype) == (dtype, dtype)
+    assert told_dtypes(outcome) == (dtype, dtype)
 
 
 @pytest.mark.clause("NUM-2")
@@ -33,7 +38,7 @@ def test_half_dtypes_compute_in_float32(
 ) -> None:
     call = sample(loss, **PLAIN)
     outcome = implementation.gradients(call.case(dtype), ones(call))
-    assert (outcome.loss_dtype, outcome.gradient_dtype) == ("float32", dtype)
+    assert told_dtypes(outcome) == ("float32", dtype)
 
 
 @pytest.mark.clause("NUM-3")
@@ -45,7 +50,7 @@ def test_mixed_precision_computes_in_full(
 ) -> None:
     call = sample(loss, **PLAIN)
     outcome = implementation.gradients(call.case(dtype, mode="mixed"), ones(call))
-    assert outcome.loss_dtype == HALF_AS_FLOAT32[dtype]
+    assert told_dtypes(outcome)[0] == HALF_AS_FLOAT32[dtype]
     accept(loss_share(outcome.loss, call.exact().loss, call, dtype, calls=1), "the loss")
 
 
@@ -74,3 +79,11 @@ def test_the_caller_may_choose_the_precision(
 ) -> None:
     case = sample(loss, **PLAIN).case(dtype)
     assert implementation.product_precisions(case, "default") == {"default"}
+
+
+def told_dtypes(outcome: Outcome) -> tuple[str, str]:
+    """Return the dtypes of the loss and of its gradient; AnswerError where one is not told."""
+    for name in ("loss_dtype", "gradient_dtype"):
+        if getattr(outcome, name) is None:
+            raise AnswerError(f"gradients must name {name}, as 'float32', got None")
+    return str(outcome.loss_dtype), str(outcome.gradient_dtype)
