@@ -77,7 +77,7 @@ def anchor_losses(
     with nullcontext() if is_traced else jax.ensure_compile_time_eval():
         order = sort_rows(labels)
     losses, _ = _bind(_losses, *_varying_alike(inputs, order), *order, plan=plan)
-    return losses, (order.end - order.first > 1)[order.inverse]
+    return losses, (order.ends - order.starts > 1)[order.places]
 
 
 def _shifts(
@@ -101,7 +101,7 @@ def _varying_alike(inputs: Inputs, order: Order) -> Inputs:
 
     So the transpose sums the gradient in a T that all shards share.
     """
-    nothing = jnp.stack([zero(value) for value in (*inputs, order.first)]).sum()
+    nothing = jnp.stack([zero(value) for value in (*inputs, order.starts)]).sum()
     return Inputs(*(value + nothing.astype(value.dtype) for value in inputs))
 
 
@@ -118,7 +118,7 @@ def _dense(given: Sequence[Array], fixed: Sequence[Array], order: Order, plan: P
     first = (inputs.factor1, inputs.offset1) if plan.low else None
     second = (inputs.factor2, inputs.offset2)
     s = dense.similarities(inputs.z, plan.precision)
-    classes = order.first[order.inverse]
+    classes = order.starts[order.places]
     losses: Array = dense.losses(s, classes, inputs.T, first, second, True)[0]
     return losses
 
@@ -165,7 +165,7 @@ def _tiled_gradient(*operands: Array, plan: Plan, active: tuple[int, ...]) -> li
     given, fixed, order = _split(operands[:RESIDUALS])
     saved, upstream = operands[-2:]
     inputs = Inputs(*given, *fixed)
-    found = tiles.gradient(inputs, order, saved, upstream, plan, learnable=1 in active)
+    found = tiles.gradients(inputs, order, saved, upstream, plan, learnable=1 in active)
     return [found[index] for index in active]
 
 

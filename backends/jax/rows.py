@@ -21,20 +21,23 @@ class Order(NamedTuple):
     """The rows sorted by label; each field has the shape (N,)."""
 
     order: Array
-    inverse: Array
-    first: Array
-    """Where the class of a sorted row begins, which also names the class."""
-    end: Array
+    """The row at each place."""
+    places: Array
+    """The place of each row."""
+    starts: Array
+    """The first place that the class at a place has; it also names the class."""
+    ends: Array
+    """One past its last."""
 
 
 class Blocks(NamedTuple):
     """Sorted rows in whole blocks; a pad is a zero row in a class of its own."""
 
     z: Array  # (blocks, size, D)
-    first: Array  # (blocks, size)
-    place: Array  # (blocks, size), the number of the sorted row
+    starts: Array  # (blocks, size), as in `Order`
+    places: Array  # (blocks, size)
     gone: Array  # (blocks, size), -inf for a pad, else 0
-    share: Array  # (blocks, size), 1/|P(i)|, 0 without positives
+    shares: Array  # (blocks, size), 1/|P(i)|, 0 without positives
     reach: Array  # (blocks,), where blocks begin that share no class with this one
 
 
@@ -57,8 +60,8 @@ def sort_rows(labels: Array) -> Order:
     """Return the rows' order by label; rows of one class keep theirs."""
     order = jnp.argsort(labels, stable=True)
     ordered = labels[order]
-    first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
-    found = (order, jnp.argsort(order), first, end)
+    starts, ends = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
+    found = (order, jnp.argsort(order), starts, ends)
     return Order(*(indices.astype("int32") for indices in found))
 
 
@@ -67,17 +70,17 @@ def cut_rows(z: Array, order: Order, size: int) -> Blocks:
     n, last = len(z), len(z) - 1
     number = -(-n // size)
     pads = number * size - n
-    first = jnp.pad(order.first, (0, pads), constant_values=n).reshape(number, size)
+    starts = jnp.pad(order.starts, (0, pads), constant_values=n).reshape(number, size)
     gone = np.where(np.arange(number * size) < n, 0, -np.inf).reshape(number, size)
-    positives = order.end - order.first - 1
-    share = jnp.where(positives > 0, 1 / jnp.maximum(positives, 1).astype(z.dtype), 0)
-    ends = order.end[np.minimum(np.arange(1, number + 1) * size - 1, last)]
+    positives = order.ends - order.starts - 1
+    shares = jnp.where(positives > 0, 1 / jnp.maximum(positives, 1).astype(z.dtype), 0)
+    ends = order.ends[np.minimum(np.arange(1, number + 1) * size - 1, last)]
     return Blocks(
         padded(z[order.order], size),
-        first,
+        starts,
         jnp.arange(number * size, dtype="int32").reshape(number, size),
         jnp.asarray(gone, z.dtype),
-        padded(share, size),
+        padded(shares, size),
         (ends + (size - 1)) // size,
     )
 
@@ -115,7 +118,7 @@ def products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Arra
     dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
     found = dot(rows, columns) if tile.shift else dot(rows / T, columns)
     if tile.diagonal:  # NUM-10: the product of a row with itself may overflow
-        found = jnp.where(equal(blocks.place, tile), 0, found)
+        found = jnp.where(equal(blocks.places, tile), 0, found)
     return (found, found / T) if tile.shift else (found * T, found)
 
 

@@ -82,19 +82,19 @@ def losses(inputs: Inputs, order: Order, plan: Plan) -> tuple[Array, Array]:
     first, second = _log_weights(inputs)
     terms = [far + second, logs[1]] if plan.apart else [far]
     log_d = _log_sum([*terms, low + first] if plan.low else terms)
-    found = jnp.where(order.end - order.first > 1, log_d - mean.reshape(-1)[:n], 0)
-    return found[order.inverse], jnp.stack([log_d, far, low])
+    found = jnp.where(order.ends - order.starts > 1, log_d - mean.reshape(-1)[:n], 0)
+    return found[order.places], jnp.stack([log_d, far, low])
 
 
 @partial(jax.jit, static_argnames=("plan", "learnable"))
-def gradient(
+def gradients(
     inputs: Inputs, order: Order, saved: Array, upstream: Array, plan: Plan, learnable: bool
 ) -> tuple[Array, ...]:
     """Return the gradients in z, T (0 unless it is `learnable`) and the factors of k1 and k2."""
     z, dtype = inputs.z, inputs.z.dtype
     blocks, (n, d) = cut_rows(z, order, plan.size), z.shape
     log_d, far, low = saved
-    anchors = order.end - order.first > 1
+    anchors = order.ends - order.starts > 1
     w = jnp.where(anchors, upstream[order.order], 0)
     unit = jnp.abs(w).max()  # taken out: a small weight times a small exponential would vanish
     unit = jnp.where((unit > 0) & (unit < jnp.inf), unit, 1)
@@ -123,7 +123,7 @@ def gradient(
         _weighted_sum(w, log_sum + offset - log_d, unit)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
     ]
-    return dz[order.inverse], dT, *factors
+    return dz[order.places], dT, *factors
 
 
 def _in_range(T: Array, dtype: Any) -> Array:
@@ -177,11 +177,11 @@ def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) ->
     i, j = tile.i, tile.j
     s, t = products(blocks, tile, T, plan.precision)
     kept = t + blocks.gone[j][None, :]
-    same = equal(blocks.first, tile)
-    positives = same & ~equal(blocks.place, tile) if tile.diagonal else same
+    same = equal(blocks.starts, tile)
+    positives = same & ~equal(blocks.places, tile) if tile.diagonal else same
     others = jnp.where(same, -jnp.inf, kept) if plan.apart else kept
     if tile.diagonal and not plan.apart:
-        others = jnp.where(equal(blocks.place, tile), -jnp.inf, kept)
+        others = jnp.where(equal(blocks.places, tile), -jnp.inf, kept)
     groups = [others if tile.masked else kept]
     if tile.masked:
         groups += [jnp.where(positives, kept, -jnp.inf)] if plan.apart else []
@@ -191,7 +191,7 @@ def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) ->
     sums = [*added, *sums[len(added) :]]
     if tile.masked:
         # Divided before the sum, which would overflow where the mean does not.
-        shares = jnp.where(positives, t * blocks.share[i][:, None], 0)
+        shares = jnp.where(positives, t * blocks.shares[i][:, None], 0)
         for index, axis in sides(tile):
             mean = put(mean, index, mean[index] + shares.sum(axis))
     return sums, mean
@@ -264,14 +264,14 @@ def _pair_weights(
     found = shares(t, second if plan.apart else 0)
     if not tile.masked:
         return found, None
-    positives = equal(blocks.first, tile)
-    pull = _pairs(w[0] * blocks.share[i], w[1] * blocks.share[j])
+    positives = equal(blocks.starts, tile)
+    pull = _pairs(w[0] * blocks.shares[i], w[1] * blocks.shares[j])
     if plan.apart:
         found = jnp.where(positives, shares(t, 0), found)
     found = found - jnp.where(positives, pull, 0)
     low = T * jnp.where(positives, shares(-s, first), 0) if plan.low else None
     if tile.diagonal:
-        itself = equal(blocks.place, tile)
+        itself = equal(blocks.places, tile)
         return jnp.where(itself, 0, found), None if low is None else jnp.where(itself, 0, low)
     return found, low
 

@@ -7,7 +7,7 @@ TensorFlow is right at any size, and costs O(N^2) only where it asks for more th
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -16,14 +16,8 @@ from tensorflow.python.eager.forwardprop_util import pack_tangents  # has no pub
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # nor has this
 
 from tuned_contrastive.backends.tensorflow import dense, tiles
-from tuned_contrastive.backends.tensorflow.rows import (
-    LARGEST_EXPONENT,
-    Order,
-    cut_like,
-    cut_rows,
-    sort_rows,
-)
-from tuned_contrastive.backends.tensorflow.tiles import Terms, Weights
+from tuned_contrastive.backends.tensorflow.rows import LARGEST_EXPONENT, Order, sort_rows
+from tuned_contrastive.backends.tensorflow.tiles import Plan
 
 THRESHOLD = (1024, 1536)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
@@ -37,18 +31,6 @@ BLOCK_SIZE = 512
 
 Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
-
-
-class Form(NamedTuple):
-    """What the tiles are made of, none of it a value: one trace serves all calls alike."""
-
-    split: bool  # as in `Terms`
-    low: bool
-    slope: bool
-    plain: bool | None  # None: only a run knows
-    unit: bool  # every row has norm 1 or 0
-    block: int
-    even: bool
 
 
 def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None) -> bool:
@@ -83,14 +65,14 @@ def anchor_losses(
     limit = LARGEST_EXPONENT[z.dtype]
     plain = dense.fits(limit, T, k1, k2) if normalize and not tensors else None
     kept = (split, low, isinstance(T, Tensor))
-    form = Form(*kept, plain, normalize, block_size or BLOCK_SIZE, not block_size)
+    plan = Plan(*kept, plain, normalize, block_size or BLOCK_SIZE, not block_size)
     order = Order(*_run(_sorted, None, labels))
-    losses: Tensor = _differentiable(form, labels, order, scalars)(z, *tensors)
+    losses: Tensor = _differentiable(plan, labels, order, scalars)(z, *tensors)
     return losses, tf.gather(order.sizes, order.places) > 0
 
 
 def _differentiable(
-    form: Form, labels: Tensor, order: Order, scalars: Sequence[Scalar]
+    plan: Plan, labels: Tensor, order: Order, scalars: Sequence[Scalar]
 ) -> Callable[..., Tensor]:
     """Return the losses as a function of z and of what of `scalars` is a tensor."""
     numbers = tuple(None if isinstance(value, Tensor) else value for value in scalars)
@@ -100,7 +82,7 @@ def _differentiable(
         # Or a tape would follow the loops, which it could only differentiate at O(N^2).
         fixed = tf.stop_gradient(z)
         T, *log_ks = _constants(scalars, z.dtype)
-        value, *sums = _run(_forward, form, tuple(order), fixed, T, *log_ks)
+        value, *sums = _run(tiles.losses, plan, tuple(order), fixed, T, *log_ks)
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def gradients(w: Tensor, z: Tensor, *tensors: Tensor) -> tuple[Any, Callable[..., Any]]:
@@ -111,7 +93,7 @@ def _differentiable(
                 found = _dense_gradients(numbers, labels, (w_fixed, fixed, *tensors))
             else:
                 given = (tuple(order), tuple(sums), w_fixed, fixed, T, *log_ks)
-                dz, slope, *dks = _run(_backward, form, *given)
+                dz, slope, *dks = _run(tiles.gradients, plan, *given)
                 found = [dz, *_of_tensors(scalars, slope, *dks)]
 
             def second(*arriving: Tensor) -> Any:
@@ -206,91 +188,3 @@ def _dense_second(
 
 def _sorted(_: None, labels: Tensor) -> Any:
     return tuple(sort_rows(labels))
-
-
-def _forward(
-    form: Form, sort: tuple[Tensor, ...], z: Tensor, T: Tensor, log_k1: Tensor, log_k2: Tensor
-) -> tuple[Tensor, ...]:
-    """Return l_i, and at the sorted places log D_i, L_neg and L_low, (N,) each."""
-    order = Order(*sort)
-    blocks = cut_rows(z, T, order, form.block, form.even)
-    N = tf.size(order.rows)
-
-    def sums(terms: Terms) -> list[Tensor]:
-        logs, mean = tiles.log_sums(blocks, T, terms)
-        return [values[:N] for values in (*logs, mean)]
-
-    *logs, mean = _plain_or_not(form, z, (T, log_k1, log_k2), sums)
-    zero, nothing = tf.constant(0, z.dtype), tf.fill([N], tf.constant(-math.inf, z.dtype))
-    if form.split:
-        positives, negatives, low = logs if form.low else (*logs, nothing)
-        terms = tf.stack([positives, negatives + log_k2, low + log_k1])
-        maximum = tf.maximum(tf.reduce_max(terms, 0), z.dtype.min)
-        log_d = maximum + tf.math.log(tf.reduce_sum(tf.exp(terms - maximum), 0))
-    else:
-        (log_d,), negatives, low = logs, nothing, nothing
-    losses = tf.gather(tf.where(order.sizes > 0, log_d - mean, zero), order.places)
-    return losses, log_d, negatives, low
-
-
-def _backward(
-    form: Form,
-    sort: tuple[Tensor, ...],
-    sums: Sequence[Tensor],
-    w: Tensor,
-    z: Tensor,
-    *given: Tensor,
-) -> tuple[Tensor, ...]:
-    """Return the gradient of sum_i w_i l_i in z, k1 and k2, and T times that in T, second."""
-    order, (T, log_k1, log_k2) = Order(*sort), given
-    blocks = cut_rows(z, T, order, form.block, form.even)
-    anchors, (log_d, negatives, low) = order.sizes > 0, sums
-    w = tf.where(anchors, tf.gather(w, order.rows), tf.zeros_like(log_d))
-    # Taken out: a small weight times a small exponential would vanish.
-    unit = tf.reduce_max(tf.abs(w))
-    unit = tf.where(tf.equal(unit, 0), tf.ones_like(unit), unit)
-    w /= unit
-    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
-    # by one after the other they would: XLA multiplies the divisors first.
-    scale = tf.sqrt(tf.maximum(T, 1))
-
-    def cut(values: Tensor, appended: float) -> Tensor:
-        values = tf.where(anchors, values, tf.constant(appended, z.dtype))
-        return cut_like(blocks, values, appended)
-
-    constants = (log_d, log_d - log_k2, log_d - log_k1)
-    weights = Weights(cut(w * (1 / scale), 0), *(cut(values, math.inf) for values in constants))
-    g, slopes = _plain_or_not(
-        form, z, given, lambda terms: tiles.pair_sums(blocks, T, terms, weights)
-    )
-    g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
-    dz = tf.gather(g, order.places) * (scale / T) * unit
-    slope = unit * tf.reduce_sum(slopes) * scale / -2
-    dks = (_weighted_sum(w, sums - log_d, unit) for sums in (low, negatives))
-    return dz, slope, *dks
-
-
-def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
-    """Return unit sum_i w_i e^x_i: infinite, with its sign, only where it has to be (NUM-11)."""
-    x = tf.where(tf.equal(w, 0), tf.constant(-math.inf, x.dtype), x)
-    maximum = tf.maximum(tf.reduce_max(x), x.dtype.min)
-    root = tf.exp(maximum / 2)
-    total = tf.reduce_sum(w * tf.exp(x - maximum)) * unit
-    return tf.where(tf.equal(total, 0), tf.zeros_like(total), total * root * root)
-
-
-def _plain_or_not(
-    form: Form, z: Tensor, given: Sequence[Tensor], made: Callable[[Terms], Any]
-) -> Any:
-    """Make it with plain exponentials where they all fit, otherwise with maxima."""
-    kept = (form.split, form.low, form.slope)
-    plain, shifted = (partial(made, Terms(*kept, way)) for way in (True, False))
-    if form.plain is not None:
-        return plain() if form.plain else shifted()
-    (T, *log_weights), one = given, tf.constant(1, z.dtype)
-    longest = one if form.unit else tf.reduce_max(tf.reduce_sum(z * z, 1))
-    fits = longest * tf.maximum(1 / T, one) <= LARGEST_EXPONENT[z.dtype]
-    fits &= T <= dense.LARGEST_TEMPERATURE
-    for weight in log_weights:
-        fits &= (tf.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | tf.equal(weight, -math.inf)
-    return tf.cond(fits, plain, shifted)

@@ -21,7 +21,7 @@ Tile = Callable[[Tensor, Tensor, bool, bool], tuple[Parts, Parts]]
 class Order(NamedTuple):
     """Where each row stands when the rows are sorted by class."""
 
-    rows: Tensor  # (N,), the row at each place
+    order: Tensor  # (N,), the row at each place
     places: Tensor  # (N,), the place of each row
     ranks: Tensor  # (N,), the number of the class at each place
     ends: Tensor  # (N,), one past the last place of that class
@@ -35,7 +35,7 @@ class Blocks(NamedTuple):
     t: Tensor  # z/T
     ranks: Tensor  # (n, B), -1 for appended rows
     shares: Tensor  # (n, B), 1/|P(i)|
-    clear: Tensor  # (n,), the first later block that shares no class with this one
+    reach: Tensor  # (n,), the first later block that shares no class with this one
     full: int | Tensor  # how many blocks have no appended rows
 
 
@@ -53,7 +53,7 @@ def sort_rows(labels: Tensor) -> Order:
 
 def cut_rows(z: Tensor, T: Tensor, order: Order, block: int, even: bool) -> Blocks:
     """Cut rows into blocks; `even` makes them smaller where that leaves fewer rows to append."""
-    N = tf.size(order.rows) if z.shape[0] is None else z.shape[0]
+    N = tf.size(order.order) if z.shape[0] is None else z.shape[0]
     most = tf.maximum(N, 1) if isinstance(N, Tensor) else N  # a graph may get no rows
     B = tf.minimum(block, most) if isinstance(N, Tensor) else min(block, most)
     n = -(-most // B)
@@ -65,12 +65,12 @@ def cut_rows(z: Tensor, T: Tensor, order: Order, block: int, even: bool) -> Bloc
         shape = [n, B] if values.shape.rank == 1 else [n, B, tf.shape(z)[1]]
         return tf.reshape(values, shape)
 
-    sorted_z = tf.gather(z, order.rows)
+    sorted_z = tf.gather(z, order.order)
     shares = 1 / tf.cast(tf.maximum(order.sizes, 1), z.dtype)
-    clear = -(-tf.reduce_max(blocks(order.ends, 0), 1) // B)
+    reach = -(-tf.reduce_max(blocks(order.ends, 0), 1) // B)
     return Blocks(
         *(blocks(sorted_z, 0), blocks(sorted_z / T, 0)),
-        *(blocks(order.ranks, -1), blocks(shares, 0), clear, N // B),
+        *(blocks(order.ranks, -1), blocks(shares, 0), reach, N // B),
     )
 
 
@@ -97,12 +97,12 @@ def sweep(
         return [array.write(k, part) for array, part in zip(arrays, merged, strict=True)]
 
     def row(i: Tensor, arrays: list[tf.TensorArray]) -> tuple[Tensor, list[tf.TensorArray]]:
-        clear = tf.gather(b.clear, i)
+        reach = tf.gather(b.reach, i)
 
         def column(
             j: Tensor, here: Parts, arrays: list[tf.TensorArray]
         ) -> tuple[Tensor, Parts, list[tf.TensorArray]]:
-            masked = (j < clear) | (j >= b.full)
+            masked = (j < reach) | (j >= b.full)
             across, down = tf.cond(
                 masked, lambda: tile(i, j, True, False), lambda: tile(i, j, False, False)
             )

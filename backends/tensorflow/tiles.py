@@ -1,15 +1,39 @@
-"""Sums and gradient over the N x N pairs, tile by tile, each pair once for both its rows (NUM-13).
+"""Losses and gradient over the N x N pairs, tile by tile, each once for both its rows (NUM-13).
 
 Nothing here is differentiated: `blockwise` states the derivatives.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow import Tensor
 
-from tuned_contrastive.backends.tensorflow.rows import Blocks, Parts, masks, sweep
+from tuned_contrastive.backends.tensorflow import dense
+from tuned_contrastive.backends.tensorflow.rows import (
+    LARGEST_EXPONENT,
+    Blocks,
+    Order,
+    Parts,
+    cut_like,
+    cut_rows,
+    masks,
+    sweep,
+)
+
+
+class Plan(NamedTuple):
+    """What the tiles are made of, none of it a value: one trace serves all calls alike."""
+
+    split: bool  # as in `Terms`
+    low: bool
+    slope: bool
+    plain: bool | None  # None: only a run knows
+    unit: bool  # every row has norm 1 or 0
+    block: int
+    even: bool
 
 
 class Terms(NamedTuple):
@@ -21,7 +45,76 @@ class Terms(NamedTuple):
     plain: bool  # every exponential fits the dtype without a maximum
 
 
-def log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]:
+class Weights(NamedTuple):
+    """What the rows weigh, (n, B) each: w_i = 0 where P(i) is empty."""
+
+    w: Tensor  # the derivative in l_i
+    positives: Tensor  # log D_i
+    negatives: Tensor  # log D_i - log k2
+    low: Tensor  # log D_i - log k1
+
+
+def losses(
+    plan: Plan, sort: tuple[Tensor, ...], z: Tensor, T: Tensor, log_k1: Tensor, log_k2: Tensor
+) -> tuple[Tensor, ...]:
+    """Return l_i, and at the sorted places log D_i, L_neg and L_low, (N,) each."""
+    order = Order(*sort)
+    blocks = cut_rows(z, T, order, plan.block, plan.even)
+    N = tf.size(order.order)
+
+    def sums(terms: Terms) -> list[Tensor]:
+        logs, mean = _log_sums(blocks, T, terms)
+        return [values[:N] for values in (*logs, mean)]
+
+    *logs, mean = _plain_or_not(plan, z, (T, log_k1, log_k2), sums)
+    zero, nothing = tf.constant(0, z.dtype), tf.fill([N], tf.constant(-math.inf, z.dtype))
+    if plan.split:
+        positives, negatives, low = logs if plan.low else (*logs, nothing)
+        terms = tf.stack([positives, negatives + log_k2, low + log_k1])
+        maximum = tf.maximum(tf.reduce_max(terms, 0), z.dtype.min)
+        log_d = maximum + tf.math.log(tf.reduce_sum(tf.exp(terms - maximum), 0))
+    else:
+        (log_d,), negatives, low = logs, nothing, nothing
+    losses = tf.gather(tf.where(order.sizes > 0, log_d - mean, zero), order.places)
+    return losses, log_d, negatives, low
+
+
+def gradients(
+    plan: Plan,
+    sort: tuple[Tensor, ...],
+    sums: Sequence[Tensor],
+    w: Tensor,
+    z: Tensor,
+    *given: Tensor,
+) -> tuple[Tensor, ...]:
+    """Return the gradient of sum_i w_i l_i in z, k1 and k2, and T times that in T, second."""
+    order, (T, log_k1, log_k2) = Order(*sort), given
+    blocks = cut_rows(z, T, order, plan.block, plan.even)
+    anchors, (log_d, negatives, low) = order.sizes > 0, sums
+    w = tf.where(anchors, tf.gather(w, order.order), tf.zeros_like(log_d))
+    # Taken out: a small weight times a small exponential would vanish.
+    unit = tf.reduce_max(tf.abs(w))
+    unit = tf.where(tf.equal(unit, 0), tf.ones_like(unit), unit)
+    w /= unit
+    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
+    # by one after the other they would: XLA multiplies the divisors first.
+    scale = tf.sqrt(tf.maximum(T, 1))
+
+    def cut(values: Tensor, appended: float) -> Tensor:
+        values = tf.where(anchors, values, tf.constant(appended, z.dtype))
+        return cut_like(blocks, values, appended)
+
+    constants = (log_d, log_d - log_k2, log_d - log_k1)
+    weights = Weights(cut(w * (1 / scale), 0), *(cut(values, math.inf) for values in constants))
+    g, slopes = _plain_or_not(plan, z, given, lambda terms: _pair_sums(blocks, T, terms, weights))
+    g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
+    dz = tf.gather(g, order.places) * (scale / T) * unit
+    slope = unit * tf.reduce_sum(slopes) * scale / -2
+    dks = (_weighted_sum(w, sums - log_d, unit) for sums in (low, negatives))
+    return dz, slope, *dks
+
+
+def _log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]:
     """Return the logarithms of the sums, (n B,) each, -inf where empty, and mean_P s/T.
 
     The sums are over all others, or (split) over P(i) and N(i), and (low) of exp(-s) over P(i).
@@ -63,16 +156,7 @@ def log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]:
     return [tf.reshape(total, [-1]) for total in sums], tf.reshape(mean, [-1])
 
 
-class Weights(NamedTuple):
-    """What the rows weigh, (n, B) each: w_i = 0 where P(i) is empty."""
-
-    w: Tensor  # the derivative in l_i
-    positives: Tensor  # log D_i
-    negatives: Tensor  # log D_i - log k2
-    low: Tensor  # log D_i - log k1
-
-
-def pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Tensor, Tensor]:
+def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Tensor, Tensor]:
     """Return T dL/dz_i, (n, B, D), and parts of -2 T dL/dT, (n, B), 0 unless `terms.slope`."""
     zero = tf.constant(0, b.z.dtype)
     h = weights.w * b.shares
@@ -140,3 +224,29 @@ def _merged(x: Tensor, y: Tensor, plain: bool) -> Tensor:
     maximum = tf.maximum(x[0], y[0])
     total = x[1] * tf.exp(x[0] - maximum) + y[1] * tf.exp(y[0] - maximum)
     return tf.stack([maximum, total])
+
+
+def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
+    """Return unit sum_i w_i e^x_i: infinite, with its sign, only where it has to be (NUM-11)."""
+    x = tf.where(tf.equal(w, 0), tf.constant(-math.inf, x.dtype), x)
+    maximum = tf.maximum(tf.reduce_max(x), x.dtype.min)
+    root = tf.exp(maximum / 2)
+    total = tf.reduce_sum(w * tf.exp(x - maximum)) * unit
+    return tf.where(tf.equal(total, 0), tf.zeros_like(total), total * root * root)
+
+
+def _plain_or_not(
+    plan: Plan, z: Tensor, given: Sequence[Tensor], made: Callable[[Terms], Any]
+) -> Any:
+    """Make it with plain exponentials where they all fit, otherwise with maxima."""
+    kept = (plan.split, plan.low, plan.slope)
+    plain, shifted = (partial(made, Terms(*kept, way)) for way in (True, False))
+    if plan.plain is not None:
+        return plain() if plan.plain else shifted()
+    (T, *log_weights), one = given, tf.constant(1, z.dtype)
+    longest = one if plan.unit else tf.reduce_max(tf.reduce_sum(z * z, 1))
+    fits = longest * tf.maximum(1 / T, one) <= LARGEST_EXPONENT[z.dtype]
+    fits &= T <= dense.LARGEST_TEMPERATURE
+    for weight in log_weights:
+        fits &= (tf.abs(weight) <= dense.LARGEST_LOG_WEIGHT) | tf.equal(weight, -math.inf)
+    return tf.cond(fits, plain, shifted)

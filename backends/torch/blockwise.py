@@ -139,8 +139,8 @@ def _losses(
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
     kept = z.new_empty(kept_shape(len(z), block, z.dtype) if keep else 0)
-    losses, sums = tiles.row_sums(rows, scalars, kept)
-    return rows.restore(losses), rows.restore(sums), kept
+    found, sums = tiles.losses(rows, scalars, kept)
+    return rows.restore(found), rows.restore(sums), kept
 
 
 def _gradients(

@@ -12,7 +12,7 @@ from torch import Tensor
 from tuned_contrastive.backends.torch.rows import Products, Rows, Scalar, Scalars, Tile, is_number
 
 
-def row_sums(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
+def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     """Return l_i, 0 where P(i) is empty, (N,), and the logarithms of its sums, (N, 1 to 3).
 
     These are D_i and, for what of k1 and k2 is a tensor, the sum that it multiplies. What
@@ -48,9 +48,8 @@ def row_sums(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor
     groups = [(sums.log(), k) for sums, k in ((low, k1), (negatives, k2)) if sums]
     terms = [log if is_number(k, 1) else log + _log(k, log) for log, k in groups]
     total = reduce(torch.logaddexp, [*terms, positives.log()] if positives else terms)
-    losses = (total - mean).masked_fill_(rows.alone, 0)
     learnable = [log for log, k in groups if isinstance(k, Tensor)]
-    return losses, torch.stack([total, *learnable], 1)
+    return (total - mean).masked_fill_(rows.alone, 0), torch.stack([total, *learnable], 1)
 
 
 def gradients(

@@ -198,6 +198,9 @@ def test_tiled_form_has_the_same_face(backend: str) -> None:
     expected = signature(ROOT / "backends" / "torch" / "blockwise.py", "anchor_losses")
     assert signature(path, "anchor_losses")[: len(expected)] == expected
     assert {"sort_rows", "cut_rows"} <= set(defined(path.with_name("rows.py")))
+    tiles = defined(path.with_name("tiles.py"))
+    public = [name for name in tiles if name.islower() and not name.startswith("_")]
+    assert public == ["losses", "gradients"]
     constants = {ast.unparse(n.targets[0]) for n in body(path) if isinstance(n, ast.Assign)}
     assert {"THRESHOLD", "BLOCK_SIZE"} <= constants
 

@@ -114,7 +114,7 @@ def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> Non
         # Under a mode the loss itself is an operator, into which it does not look.
         found = arranged(z, y, scalars, block)
         kept = z.new_empty(0)
-        losses, sums = tiles.row_sums(found, scalars, kept)
+        losses, sums = tiles.losses(found, scalars, kept)
         tiles.gradients(losses, sums, kept, found, scalars)
     assert block**2 <= largest.elements <= 2 * block**2
 
@@ -340,13 +340,13 @@ def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
 
 def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
-    row_sums = tiles.row_sums
+    losses = tiles.losses
 
     def counted(rows: Rows, scalars: Scalars, memory: Tensor) -> tuple[Tensor, Tensor]:
         kept.append(memory.numel())
-        return row_sums(rows, scalars, memory)
+        return losses(rows, scalars, memory)
 
-    monkeypatch.setattr(tiles, "row_sums", counted)
+    monkeypatch.setattr(tiles, "losses", counted)
     y = labels(7)
     loss = partial(supcon_loss, labels=y)
     torch.func.vmap(torch.func.grad(loss))(torch.stack([rows(), rows()]))
