@@ -14,6 +14,7 @@ FLOOR = "floor"
 STYLES = {
     names.OURS: ("#0072B2", "o", "-"),
     names.OURS_XLA: ("#56B4E9", "v", "-"),
+    names.OURS_COMPILED: ("#CC79A7", "v", "--"),
     names.OURS_DENSE: ("#56B4E9", "P", ":"),
     names.LEAN: ("#E69F00", "s", "--"),
     names.LEAN_XLA: ("#CC79A7", "D", "--"),

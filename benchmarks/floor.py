@@ -52,7 +52,7 @@ class Floor:
         """Return the floor of a size, and the rates it comes from."""
         flops = 2 * self.side**3 / median(self.product_seconds)
         per_exponential = median(self.exponents_seconds) / self.exponentials
-        taken = zip(self.product_seconds, self.exponents_seconds, strict=True)
+        taken = zip(self.product_seconds, self.exponents_seconds, strict=True)  # by rounds
         each = [
             floor_seconds(N, D, 2 * self.side**3 / product, exponents / self.exponentials)
             for product, exponents in taken
@@ -60,6 +60,7 @@ class Floor:
         return {
             "seconds": floor_seconds(N, D, flops, per_exponential),
             "quartiles": quartiles(each),
+            "rounds": each,
             "flops_per_second": flops,
             "seconds_per_exponential": per_exponential,
             "side": self.side,

@@ -63,13 +63,19 @@ def _judged(
 
 
 def _graph(measured: Document, watched: Document) -> str:
-    """Return that XLA's time was judged, while the graph was watched; nothing otherwise."""
+    """Return that XLA's time was judged, while the graph was watched; nothing otherwise.
+
+    These are two programs: XLA's may be by tiles where the graph's is by all pairs.
+    """
     judged = ratios.fastest(measured, names.OURS, names.OURS_XLA)
     ours = _shares(watched, names.OURS)
     if ours is None or judged is None or judged["name"] != names.OURS_XLA:
         return ""
-    of_graph = f"the profile is of the graph, at {duration(ours['median'])}"
-    return f"XLA's {duration(judged['median'])} was judged; {of_graph}."
+    over = f"{ratios.over_floor(measured, judged):.3g} times the floor"
+    if rival := ratios.fastest(measured, names.LEAN_XLA):
+        over += f" (its lean rival {ratios.over_floor(measured, rival):.3g})"
+    told = f"XLA's {duration(judged['median'])}, {over}, was judged, and is not profiled"
+    return f"{told}; what follows is of another program, the graph's."
 
 
 def _rival(target: targets.Target, measured: Document, watched: Document) -> str:
@@ -107,7 +113,7 @@ def _time(watched: Document) -> str:
     if rest > LEAST:
         parts.append(f"the rest {duration(seconds * rest)}, in operations that take less")
     how = ALL_PAIRS if _is_dense(watched) else ""
-    over = f"{seconds / floor['seconds']:.3g} times that run's floor"
+    over = f"{ratios.over_floor(watched, ours):.3g} times that run's floor"
     return f"Of {duration(seconds)}, {over}{how}: {', '.join(parts)}."
 
 

@@ -32,6 +32,8 @@ WATCHED = (
     frameworks.SUPCONTRAST,
     frameworks.RELEASED,
 )
+TIMED_ONLY = (frameworks.OURS_XLA, frameworks.LEAN_XLA)
+"""What TensorFlow's profiler does not look into, timed to see whether a miss repeats itself."""
 
 
 def profile(
@@ -46,9 +48,10 @@ def profile(
     """Return what `speed.measure` does, with the shares of the operations of what was timed."""
     measured = speed.measure(framework, case, settings, floor, excused=excused, tell=tell)
     watched = {each.name: each for each in framework.candidates(case) if each.name in WATCHED}
-    records = [each for each in measured["candidates"] if each["name"] in watched]
+    kept = {*WATCHED, *TIMED_ONLY}
+    records = [each for each in measured["candidates"] if each["name"] in kept]
     for record in records:
-        if record["status"] == "timed":
+        if record["status"] == "timed" and record["name"] in watched:
             calls = min(MOST_CALLS, 1 + int(SECONDS / record["median"]))
             operations = framework.operations(watched[record["name"]], case, case.batch(), calls)
             record["shares"] = _shares(operations)

@@ -18,6 +18,17 @@ def ratio(above: Document, below: Document) -> float:
     return median(float(a / b) for a, b in zip(above["seconds"], below["seconds"], strict=True))
 
 
+def over_floor(measured: Document, candidate: Document) -> float:
+    """Return how many times the floor a candidate takes, by rounds where its rates took turns, too.
+
+    Where they are the process's first, which are fewer, the quotient is that of the medians.
+    """
+    rounds = measured["floor"].get("rounds", ())
+    if len(rounds) != len(candidate["seconds"]):
+        return float(candidate["median"] / measured["floor"]["seconds"])
+    return ratio(candidate, {"seconds": rounds})
+
+
 def over(measured: Document, above: str, below: str) -> float | None:
     """Return the ratio of two candidates by name; None where one of them was not timed."""
     first, second = fastest(measured, above), fastest(measured, below)

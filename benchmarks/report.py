@@ -13,16 +13,24 @@ from tuned_contrastive.benchmarks.speed import first_line
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 KINDS = ("speed", "memory")
-FLOOR = """The floor makes every product once for the value and again for the gradient, as a form in
-O(N D) memory has to where N is large; up to some thousand rows torch's keeps tiles, and may be
-faster than that. How many times faster one candidate is than another is the median, over the rounds
-in which they take turns, of their ratio within a round. Beside a time that missed its target stands
-what the floor itself would reach there. For TensorFlow's times in the first table the better of
-graph and XLA counts, for all else the graph."""
+FLOOR = """The floor is a rate: that of a square product and of exponentials in cache, the product's
+into memory that is there already only in PyTorch, as the other two offer no such product. It makes
+every product once for the value and again for the gradient, as a form in O(N D) memory has to where
+N is large. Near 1 is at the floor, within the spread of both; products of tiles may run faster than
+the square one, and up to some thousand rows torch's form keeps tiles. How many times one candidate
+takes another's time, or the floor's, is the median over the rounds in which they take turns of the
+ratio within a round, below N = 4096 for the floor that of medians. Beside a time that missed its
+target stands what the floor itself would reach there. For TensorFlow's times in the first table the
+better of graph and XLA counts, for all else the graph."""
 MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
 beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
 where it did in that run, too. By all pairs is what consists of the same operations as with
-`block_size=0`."""
+`block_size=0`. At N = 256 an operation takes some microseconds whatever it does, and ours has more
+of them: it checks, normalises rows that the rivals take as they come, and lets no row that is not
+finite pass as a number. Our dense form with learnable parameters sums positives and negatives
+apart, each with a maximum of its own, and divides by T in two steps, so that no gradient in k2 or T
+is lost at 0 or beyond the range (GRD-9, NUM-11); the lean one has one sum, and is asked for none of
+that: hence its fewer `where`, `amax` and `div`."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it, so that time between operations counts as theirs. A fusion of XLA
 counts as its last operation, so that few of its exponentials show. Of TensorFlow the graph is

@@ -27,7 +27,8 @@ LARGEST = {frameworks.OURS_DENSE: 4096}
 """Up to which N our further forms take part: they tell no more above it, and take minutes."""
 
 LONG = 16.0
-"""Seconds from which on a first call is not followed by a warm-up, nor by more than 3 rounds."""
+"""Seconds from which on a first call is not followed by a warm-up, nor by more than 3 rounds;
+unless what takes them is `torch.compile`, of few rows."""
 
 SEED = 0
 """Of the order within the rounds, which is the same in every run."""
@@ -161,7 +162,7 @@ def _take_turns(runners: Sequence[_Runner], settings: Settings, floor: Floor, ca
     for runner in runners:
         # Nothing was compiled, and a call this long has warmed up what there is.
         slow = runner.record["mode"] == "eager" and runner.record["first_call"] > settings.seconds
-        slow = slow or runner.record["first_call"] > LONG
+        slow = slow or (runner.record["mode"] != "compile" and runner.record["first_call"] > LONG)
         # The least of three: one that is slow by chance would be called less often in its turn.
         last = runner.record["first_call"] if slow else min(_warm_up(runner.step))
         runner.calls = max(1, round(SHORTEST / last))

@@ -150,7 +150,7 @@ def _candidate(candidate: Document, measured: Document, rival: Document | None) 
         candidate["name"],
         duration(seconds),
         f"{duration(low)} to {duration(high)}, {len(candidate['seconds'])}",
-        f"{seconds / measured['floor']['seconds']:.3g}",
+        f"{ratios.over_floor(measured, candidate):.3g}",
         f"{ratios.ratio(candidate, rival):.3g}" if rival else "",
         duration(candidate["first_call"]),
     ]

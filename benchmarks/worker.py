@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def main() -> int:
         answers.flush()
 
     on_cores(int(request["threads"]))
-    serve(request, tell)
+    with tempfile.TemporaryDirectory() as empty:
+        # Or a first call would find what an earlier run has compiled.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
+        serve(request, tell)
     return 0
 
 

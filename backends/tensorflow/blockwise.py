@@ -33,14 +33,18 @@ Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
 
 
-def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None) -> bool:
-    """Return whether the losses of these rows are computed by tiles."""
+def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None) -> bool | Tensor:
+    """Return whether the losses of these rows are computed by tiles; a tensor where a run tells."""
+    tensors = [value for value in (T, k1, k2) if isinstance(value, Tensor)]
+    if _vectorized() or _forward_mode([z, *tensors]):
+        return False
     if block_size is not None:
         return block_size > 0
-    by_numbers = not any(tf.is_tensor(value) for value in (T, k1, k2))
     compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    least, count = THRESHOLD[by_numbers and not compiled], z.shape[0]
-    return count is None or count >= least  # not known, it may be large
+    least, count = THRESHOLD[not tensors and not compiled], z.shape[0]
+    if count is None:  # XLA would need room for both forms
+        return compiled or tf.shape(z)[0] >= least
+    return count >= least
 
 
 def anchor_losses(
@@ -56,10 +60,13 @@ def anchor_losses(
 
     `normalize` tells that every row has norm 1 or 0.
     """
+    if not tf.executing_eagerly():  # in a branch its gradient takes them for the branch's own
+        z, labels, T, k1, k2 = (
+            tf.identity(value) if isinstance(value, Tensor) else value
+            for value in (z, labels, T, k1, k2)
+        )
     scalars = (T, k1, k2)
     tensors = [value for value in scalars if isinstance(value, Tensor)]
-    if _vectorized() or _forward_mode([z, *tensors]):
-        return dense.anchor_losses(z, labels, T, k1, k2, normalize)
     low = isinstance(k1, Tensor) or k1 != 0
     split = low or isinstance(k2, Tensor) or k2 != 1
     limit = LARGEST_EXPONENT[z.dtype]
@@ -143,8 +150,26 @@ def _traced(function: Callable[..., Any], form: Any) -> Callable[..., Any]:
 
 
 def _vectorized() -> bool:
-    """Return whether tf.vectorized_map traces this, which is right by tiles, but takes a minute."""
-    return "loop_body" in tf.get_current_name_scope().split("/")
+    """Return whether tf.vectorized_map traces this, which is right by tiles, but takes a minute.
+
+    It is known by its scope, and by the number of the sample in that.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        parts = graph.get_name_scope().split("/")
+        for end, part in enumerate(parts, 1):
+            name = "/".join((*parts[:end], "PlaceholderWithDefault"))
+            if part.startswith("loop_body") and _has(graph, name):
+                return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def _has(graph: tf.Graph, name: str) -> bool:
+    try:
+        return bool(graph.get_operation_by_name(name))
+    except KeyError:
+        return False
 
 
 def _forward_mode(inputs: Sequence[Tensor]) -> bool:

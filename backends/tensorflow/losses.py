@@ -5,6 +5,7 @@ is in `dense` for few rows and in `blockwise` for many.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,10 +180,13 @@ def weighted_loss(
     if isinstance(T, float):
         T = min(T, float(dtype.max))  # beyond it, every quotient by T is 0 all the same
     z = _unit_rows(rows) if normalize else rows
-    if blockwise.chosen(z, T, k1, k2, block_size):
-        losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
+    by_tiles = partial(blockwise.anchor_losses, z, classes, T, k1, k2, normalize, block_size)
+    by_pairs = partial(dense.anchor_losses, z, classes, T, k1, k2, normalize)
+    chosen = blockwise.chosen(z, T, k1, k2, block_size)
+    if isinstance(chosen, Tensor):
+        losses, anchors = tf.cond(chosen, by_tiles, by_pairs)
     else:
-        losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
+        losses, anchors = by_tiles() if chosen else by_pairs()
     # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
     finite = tf.cast(tf.math.is_finite(tf.stop_gradient(rows)), dtype)
     all_finite = tf.reduce_min(finite) > 0  # reduce_all is far slower

@@ -147,6 +147,7 @@ def _loss(
     """Check, cast, normalise, compute and reduce; SupCon is TCL with k1 = 0 and k2 = 1 (LAW-1)."""
     if torch.compiler.is_compiling():
         labels = _traceable(labels, embeddings.device)
+        block_size = _traceable(block_size, embeddings.device)
         scalars = {name: _traceable(value, embeddings.device) for name, value in scalars.items()}
     contract.check_arguments(
         describe, embeddings, labels, **scalars, normalize=normalize, reduction=reduction

@@ -7,6 +7,7 @@ a tile (i, j) of two slices, i <= j, serves the rows of both.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -72,10 +73,27 @@ class Rows:
     heads: Tensor | None  # the first place of the class of each place, (N,)
     shares: Tensor  # (N,)
     alone: Tensor  # whether P(i) is empty, (N,)
-    tiles: list[Tile]
+    block: int
+    masked: bool
+    """Whether any tile needs a mask."""
+    reached: list[int]
+    """For each block, where blocks begin that share no class with it."""
     unit: bool
     shifted: bool
     """Whether a maximum is taken off before exponentials are."""
+
+    @property
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles, one after the other: their number grows as N^2."""
+        N, block, places = len(self.z), self.block, count()
+        for start, reach in zip(range(0, N, block), self.reached, strict=True):
+            stop = min(start + block, N)
+            rows = slice(start, stop)
+            yield Tile(next(places), rows, rows, self.masked)
+            for first in range(stop, reach, block):
+                yield Tile(next(places), rows, slice(first, min(first + block, reach)), True)
+            for first in range(reach, N, block):
+                yield Tile(next(places), rows, slice(first, min(first + block, N)), False)
 
     @property
     def nothing(self) -> float:
@@ -120,8 +138,8 @@ class Products:
     def scratch(self, which: int, tile: Tile) -> Tensor:
         """Return memory that the next tile overwrites."""
         if which not in self._scratch:
-            largest = max(math.prod(tile.shape) for tile in self._rows.tiles)
-            self._scratch[which] = self._rows.z.new_empty(largest)
+            side = min(self._rows.block, len(self._rows.z))
+            self._scratch[which] = self._rows.z.new_empty(side * side)
         return _shaped(self._scratch[which], tile)
 
     def of(self, tile: Tile) -> tuple[Tensor, Tensor]:
@@ -171,7 +189,6 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     parts, heads = _parts(order, is_sorted) if normalize and len(z) > PART else (None, None)
     if is_sorted:
         z, starts, shares = z[places], starts[places], shares[places]
-    tiles = _tiles(len(z), block, starts if masked else None)
     return Rows(
         z,
         places if is_sorted else None,
@@ -180,7 +197,9 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
         heads,
         shares,
         shares == 0,
-        [Tile(place, *part) for place, part in enumerate(tiles)],
+        block,
+        masked,
+        _reached(len(z), block, starts if masked else None),
         normalize,
         shifted=not _fits(z, scalars, normalize),
     )
@@ -217,22 +236,16 @@ def _added(values: Tensor, places: Tensor) -> Tensor:
     return sums.index_put_((places,), values, accumulate=True)
 
 
-def _tiles(N: int, block: int, starts: Tensor | None) -> Iterator[tuple[slice, slice, bool]]:
-    """Yield rows, columns, and whether a mask has to tell the positives: by `starts`, if any."""
+def _reached(N: int, block: int, starts: Tensor | None) -> list[int]:
+    """Return `Rows.reached`: by `starts`, if there are masks."""
     stops = [min(start + block, N) for start in range(0, N, block)]
-    reached = [N] * len(stops)
     if starts is None:
-        reached = stops
-    elif starts.is_cpu and len(stops) > 1:  # a device would have to be waited for
-        last = starts[[stop - 1 for stop in stops]]
-        reached = torch.searchsorted(starts, last, right=True).tolist()
-    for start, stop, reach in zip(range(0, N, block), stops, reached, strict=True):
-        rows = slice(start, stop)
-        yield rows, rows, starts is not None
-        for first in range(stop, reach, block):
-            yield rows, slice(first, min(first + block, reach)), True
-        for first in range(reach, N, block):
-            yield rows, slice(first, min(first + block, N)), False
+        return stops
+    if not starts.is_cpu or len(stops) == 1:  # a device would have to be waited for
+        return [N] * len(stops)
+    last = starts[[stop - 1 for stop in stops]]
+    found: list[int] = torch.searchsorted(starts, last, right=True).tolist()
+    return found
 
 
 def _fits(z: Tensor, scalars: Scalars, normalize: bool) -> bool:

@@ -15,11 +15,12 @@ from tuned_contrastive.conformance.targets import TargetError, load_attribute
 
 OURS = "ours"
 OURS_XLA = "ours, XLA"
+OURS_COMPILED = "ours, torch.compile"
 OURS_DENSE = "ours, block_size=0"
 OURS_BASE = "ours, base case"
 """Ours on the base case's input, in the run of a variant: whether there is a cliff."""
 
-ALL_OURS = frozenset({OURS, OURS_XLA, OURS_DENSE, OURS_BASE})
+ALL_OURS = frozenset({OURS, OURS_XLA, OURS_COMPILED, OURS_DENSE, OURS_BASE})
 
 LEAN = "lean dense"
 LEAN_XLA = "lean dense, XLA"

@@ -17,6 +17,8 @@ from tuned_contrastive.benchmarks.peers import torch as peers
 OURS: dict[str, Callable[..., Any]] = {"supcon": supcon_loss, "tcl": tcl_loss}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 REPEATS = 32
+COMPILED_AT = (256, 1024)
+"""Where `torch.compile` of ours is timed: all pairs and tiles, each one program for every N."""
 
 
 class Torch:
@@ -36,6 +38,9 @@ class Torch:
             Candidate(frameworks.OURS_DENSE, dense, 9, is_ours=True),
             Candidate(frameworks.LEAN, peers.LEAN[case.loss], 6),
         ]
+        if case.variant == "base" and case.N in COMPILED_AT and self.device.type == "cpu":
+            compiled = torch.compile(OURS[case.loss], fullgraph=True, dynamic=True)
+            found.append(Candidate(frameworks.OURS_COMPILED, compiled, 9, "compile", is_ours=True))
         if case.loss == "supcon":
             found.append(Candidate(frameworks.SUPCONTRAST, peers.as_in_supcontrast, 8))
             if not case.learnable:  # its temperature is a number

@@ -8,6 +8,7 @@ from tuned_contrastive.benchmarks import (
     frameworks,
     missed,
     profiling,
+    ratios,
     tables,
 )
 from tuned_contrastive.benchmarks import targets as goals
@@ -35,6 +36,14 @@ def test_rivals_are_compared_round_by_round() -> None:
     speed = {"measurements": [measured]}
     assert goals.verdicts(target, speed, None)[1024].value == 3.0  # of 3/4, 3 and 4
     assert "| jax TCL | 2 s, 3x |" in tables.summary(speed)
+
+
+def test_the_floor_is_compared_round_by_round() -> None:
+    floor = {"seconds": 9.0, "rounds": [1.0, 2.0, 9.0]}
+    measured = {**measurement(4096, None, None), "floor": floor}
+    ours = {**candidate(frameworks.OURS, 1.0), "seconds": [2.0, 6.0, 9.0], "median": 6.0}
+    assert ratios.over_floor(measured, ours) == 2.0
+    assert ratios.over_floor(measured, {**ours, "seconds": [6.0] * 4}) == 6 / 9
 
 
 @pytest.mark.parametrize(
@@ -197,8 +206,8 @@ def test_profile_of_a_graph_is_told_where_xlas_time_was_judged() -> None:
     measured["candidates"][1] = candidate(frameworks.LEAN_XLA, 0.25)
     assert "was judged" not in missed.lines(found)
     measured["candidates"].append(candidate(frameworks.OURS_XLA, 0.25))
-    told = "XLA's 250 ms was judged; the profile is of the graph, at 400 ms. Of 400 ms, "
-    assert told in missed.lines(found)
+    told = "XLA's 250 ms, 50 times the floor (its lean rival 50), was judged, and is not profiled; "
+    assert f"{told}what follows is of another program, the graph's. Of 400" in missed.lines(found)
 
 
 def test_what_a_dense_form_takes_more_is_told() -> None:

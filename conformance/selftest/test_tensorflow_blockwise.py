@@ -73,20 +73,14 @@ def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
     ("count", "xla", "learnt", "form"),
     [(5, True, False, dense), (6, True, False, blockwise), (7, False, False, dense),
      (8, False, False, blockwise), (5, False, True, dense), (6, False, True, blockwise),
-     (None, False, False, blockwise)],
+     (None, True, False, blockwise)],
 )  # fmt: skip
 def test_the_form_is_chosen_by_the_number_of_rows(
     count: int | None, xla: bool, learnt: bool, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
     for each in (dense, blockwise):
-        chosen = each.anchor_losses
-
-        def told(*given: Any, of: Any = each, chosen: Any = chosen) -> Any:
-            taken.append(of)
-            return chosen(*given)
-
-        monkeypatch.setattr(each, "anchor_losses", told)
+        monkeypatch.setattr(each, "anchor_losses", partial(_told, each.anchor_losses, taken, each))
     monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
     signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
     T = tf.constant(0.1) if learnt else 0.1
@@ -95,6 +89,76 @@ def test_the_form_is_chosen_by_the_number_of_rows(
     )
     compiled.get_concrete_function()
     assert taken[0] is form
+
+
+@pytest.mark.clause("PRF-1", "PRF-2")
+@pytest.mark.parametrize(("learnt", "least"), [(False, 8), (True, 6)])
+def test_a_run_chooses_the_form_where_the_number_of_rows_is_not_known(
+    learnt: bool, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = dense.anchor_losses
+
+    def marked(*given: Any) -> Any:
+        losses, anchors = chosen(*given)
+        return losses + 100, anchors
+
+    monkeypatch.setattr(dense, "anchor_losses", marked)
+    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
+    signature = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
+    T = tf.constant(0.1) if learnt else 0.1
+    loss = tf.function(lambda x, y: supcon_loss(x, y, temperature=T), input_signature=signature)
+    labels = tf.zeros(8, tf.int64)
+    for count in (least - 1, least):
+        found = float(loss(tf.constant(ROWS[:count]), labels[:count]))
+        assert (found > 100) == (count < least)
+
+
+@pytest.mark.clause("GRD-13")
+def test_second_derivatives_where_a_run_chooses_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
+    signature = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
+
+    def along(x: tf.Tensor, y: tf.Tensor, block_size: int | None) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = supcon_loss(x, y, block_size=block_size)
+            slope = tf.reduce_sum(inner.gradient(loss, x) * tf.cos(x))
+        return outer.gradient(slope, x)
+
+    chosen, by_pairs = (
+        tf.function(partial(along, block_size=size), signature, autograph=False)
+        for size in (None, 0)
+    )
+    for count in (7, 8):
+        given = tf.constant(ROWS[:count]), tf.constant(LABELS[:count])
+        np.testing.assert_allclose(chosen(*given), by_pairs(*given), rtol=CLOSE, atol=1e-12)
+
+
+@pytest.mark.parametrize(("named", "form"), [(True, blockwise), (False, dense)])
+def test_a_map_is_known_by_more_than_the_name_of_a_scope(
+    named: bool, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    for each in (dense, blockwise):
+        monkeypatch.setattr(each, "anchor_losses", partial(_told, each.anchor_losses, taken, each))
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def twice(x: tf.Tensor) -> tf.Tensor:
+        if named:
+            with tf.name_scope("loop_body"):
+                return supcon_loss(x, LABELS, block_size=3)
+        loss = partial(supcon_loss, labels=LABELS, block_size=3)
+        return [tf.vectorized_map(loss, tf.stack([x, x])) for _ in range(2)]
+
+    twice.get_concrete_function(tf.constant(ROWS))
+    assert {*taken} == {form}
+
+
+def _told(chosen: Any, taken: list[Any], of: Any, *given: Any) -> Any:
+    taken.append(of)
+    return chosen(*given)
 
 
 @pytest.mark.clause("SUP-7", "SUP-9", "NUM-10")

@@ -1,6 +1,7 @@
 """The tiled form of the PyTorch backend: exact against the reference, small, and transformable."""
 
 import math
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -220,6 +221,17 @@ def test_only_tiles_near_the_diagonal_need_masks() -> None:
     assert all(tile.masked == tile.diagonal for tile in found.tiles)
 
 
+def test_no_list_grows_with_the_pairs() -> None:
+    z, y = torch.nn.functional.normalize(rows()), labels(7)
+    tracemalloc.start()
+    count = sum(1 for _ in arranged(z, y, (0.1, 2.0, 1.0), 2).tiles)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    blocks = -(-N // 2)
+    assert count == blocks * (blocks + 1) // 2
+    assert peak < 8 * count
+
+
 @pytest.mark.parametrize(
     ("k1", "which"), [(0.0, 0), (3.0, 1), (torch.tensor(3.0), 0)], ids=["supcon", "tcl", "learnt"]
 )
@@ -393,6 +405,15 @@ def test_compiled_once_for_any_number_of_rows(dynamic: bool | None, times: int) 
         torch.testing.assert_close(*gradients)
         made.add(graphs.frame_count)
     assert len(made) == times
+
+
+@pytest.mark.parametrize("dynamic", [True, None], ids=["dynamic", "default"])
+def test_compiled_with_any_block_size(dynamic: bool | None) -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(supcon_loss, fullgraph=True, dynamic=dynamic, backend="eager")
+    x, y = rows(), labels(7)
+    for block_size in (0, 64, 128):
+        torch.testing.assert_close(compiled(x, y, block_size=block_size), supcon_loss(x, y))
 
 
 def forward_mode(x: Tensor, y: Tensor) -> Tensor:
