@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("--batch-size", type=int, metavar="B", help="samples of a batch there (all)")
     for name, value in response.PARAMETERS.items():
-        one.add_argument(f"--{name}", type=float, default=value, help=f"there ({value:g})")
+        one.add_argument(f"--{name}", type=float, help=f"there ({value:g})")
     one.set_defaults(run=response.run)
     one = commands.add_parser("report", help="figures and tables from results")
     one.add_argument("--results", metavar="DIR", default=str(report.RESULTS))

@@ -28,7 +28,10 @@ def run(options: argparse.Namespace) -> int:
     given = [Path(name) for name in options.embeddings or ()]
     if len({file.stem for file in given}) < len(given):
         raise UsageError("--embeddings must be files of different names, which the figure bears")
-    asked = {name: getattr(options, name) for name in ("batch_size", *PARAMETERS)}
+    given_for = {name: getattr(options, name) for name in ("batch_size", *PARAMETERS)}
+    asked = {name: value for name, value in given_for.items() if value is not None}
+    if asked and not given:
+        raise UsageError(f"{_option(next(iter(asked)))} is for --embeddings: name files, too")
     measured = {file.stem: measure(file, **asked) for file in given}
     folder = Path(options.output)
     try:
@@ -54,6 +57,10 @@ def run(options: argparse.Namespace) -> int:
     (folder / "README.md").write_text(captions.page(found), encoding="utf-8")
     sys.stdout.write(f"{folder / 'README.md'}\n")
     return 0
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def measure(file: Path, **asked: Any) -> Document:

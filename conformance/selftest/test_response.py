@@ -269,6 +269,8 @@ def test_svg_is_the_same_twice(tmp_path: Path) -> None:
         (["--embeddings", "good.npz", "--batch-size", "9"], "good.npz: batch_size must be 1 to 4"),
         (["--embeddings", "good.npz", "./good.npz"], "--embeddings must be files of different nam"),
         (["--embeddings", "good.npz", "--temperature", "0"], "good.npz: temperature must be"),
+        (["--k1", "5"], "--k1 is for --embeddings: name files, too"),
+        (["--batch-size", "5"], "--batch-size is for --embeddings: name files, too"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_leaves_nothing(
