@@ -110,7 +110,8 @@ def _find(name: str, folder: Path, subfolder: str, file: str) -> Path:
         for path in (place / file, place / f"{file}.gz"):
             if path.is_file() and (path.suffix != ".gz" or name == "fashion-mnist"):
                 return path
-    pickled = list(folder.glob("cifar-*-batches-py")) + list(folder.glob("cifar-*-python"))
+    pickles = ("cifar-*-batches-py", "cifar-*-python") if SOURCES[name] == CIFAR else ()
+    pickled = [path for pattern in pickles for path in folder.glob(pattern)]
     hint = "; the Python version, pickles, is never read" if pickled else ""
     raise FileNotFoundError(
         f"{folder} must hold {file}, which is to be had at {SOURCES[name]}{hint}"

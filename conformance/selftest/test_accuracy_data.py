@@ -119,6 +119,12 @@ def test_pickles_are_named_as_not_read(tmp_path: Path) -> None:
         files.read("cifar10", tmp_path)
 
 
+def test_pickles_are_not_named_where_none_is_to_be_had(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"github\.com/zalandoresearch/fashion-mnist$"):
+        files.read("fashion-mnist", tmp_path)
+
+
 def test_files_keep_their_own_test_rows(folder: Path) -> None:
     split = load("cifar10", 0, folder)
     assert (len(split.train.y), len(split.validation.y)) == (40, 10)
