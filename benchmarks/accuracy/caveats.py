@@ -1,12 +1,19 @@
 """What the runs do not vary or choose well, in sentences computed from plan and records."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from tuned_contrastive.benchmarks.accuracy.data import load
-from tuned_contrastive.benchmarks.accuracy.findings import PARTS, Findings
-from tuned_contrastive.benchmarks.accuracy.names import UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.findings import (
+    PARTS,
+    Comparison,
+    Findings,
+    judged_over_trained,
+)
+from tuned_contrastive.benchmarks.accuracy.names import TITLES, UNTRAINED
+from tuned_contrastive.benchmarks.accuracy.summary import corrected
+from tuned_contrastive.benchmarks.accuracy.tables import counted
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES, defaults, trials
 
 
@@ -47,36 +54,59 @@ def smallest_k1(findings: Findings) -> str:
 
 
 def unequal_points(findings: Findings) -> str:
-    """Return how far TCL's default lies below its best k1, around which spreads are taken."""
+    """Return how far TCL's default lies below its best k1, around which movements are taken."""
     values = findings.plan.scale.sweeps["k1"]
     means = {k1: float(np.mean(each)) for k1, each in
              zip(values, findings.swept("tcl", "k1"), strict=True)}  # fmt: skip
     best, default = max(means, key=lambda k1: means[k1]), defaults("tcl")["k1"]
     return (
-        "Some of a best less a worst is chance, the more the noisier a loss is, and no interval "
-        "here tells how much. Spreads are taken around unequal points: at "
+        "Movements are taken around unequal points: at "
         f"k1 = {best:g}, the best of {len(means)} on these very rows, TCL's mean is "
         f"{100 * (means[best] - means[default]):.1f} points above that of its default, "
         f"k1 = {default:g}: what is judged is how stable the defaults are."
     )
 
 
-def beside_untrained(findings: Findings, setting: str, kind: str) -> str:
-    """Return how many losses are below and above the encoder that nothing trained."""
+def few_rows(findings: Findings) -> str:
+    """Return what makes the intervals wide where few rows train, and is no scatter of accuracy."""
+    if "digits-few" not in findings.datasets("supervised"):
+        return ""
+    record = findings.finals("supervised", "digits-few", UNTRAINED)[0]
+    trained, judged = (record["rows"][part] for part in ("train", "test"))
+    seeds, ratio = findings.plan.scale.seeds, judged_over_trained(record, "test")
+    return (
+        f"On digits-few the intervals are wide by the correction: {judged} rows judge {trained} "
+        f"that train, so that the variance of a mean is 1/{seeds} + {judged}/{trained} = "
+        f"{1 / seeds + ratio:.1f} times that of the differences.\n"
+    )
+
+
+def beside_untrained(found: Sequence[Comparison], kind: str) -> str:
+    """Return which losses are below and above the encoder that nothing trained.
+
+    Parameters
+    ----------
+    found : sequence of Comparison
+        Each loss less the untrained encoder.
+    kind : str
+        What judges, a key of `PARTS`.
+    """
     said = []
-    for dataset in findings.datasets(setting):
-        losses = findings.losses(setting)
-        if UNTRAINED not in losses:
-            continue
-        found = [
-            findings.compare(setting, dataset, loss, UNTRAINED, kind).difference
-            for loss in losses
-            if loss != UNTRAINED
-        ]
-        below, above = sum(each.high < 0 for each in found), sum(each.low > 0 for each in found)
+    for dataset in dict.fromkeys(each.dataset for each in found):
+        own = [each for each in found if each.dataset == dataset]
+        differences = [each.difference for each in own]
+        above, below = (_named(own, side) for side in (1, -1))
+        holm_left = corrected(differences) if any(each.side for each in differences) else ""
+        lower = sum(each.mean < 0 for each in differences)
         said.append(
-            f"by {PARTS[kind]} on {dataset}, of {len(found)} trained losses {below or 'none'} "
-            f"below the untrained encoder and {above or 'none'} above it, by paired intervals; "
-            f"lower means, claimed or not: {sum(each.mean < 0 for each in found) or 'none'}"
+            f"By {PARTS[kind]} on {dataset}, of {counted(len(own), 'trained loss')} above the "
+            f"{TITLES[UNTRAINED]}, by paired intervals: {above}; below: {below}"
+            f"{f' ({holm_left})' if holm_left else ''}; lower means, claimed or not: "
+            f"{lower or 'none'}."
         )
-    return f"{'; '.join(said).capitalize()}." if said else ""
+    return " ".join(said)
+
+
+def _named(found: Sequence[Comparison], side: int) -> str:
+    names = [TITLES[each.first] for each in found if each.difference.side == side]
+    return " and ".join(names) or "none"

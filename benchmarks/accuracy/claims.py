@@ -5,9 +5,9 @@ from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy.findings import Comparison
 from tuned_contrastive.benchmarks.accuracy.names import TITLES
-from tuned_contrastive.benchmarks.accuracy.page import NARROW
+from tuned_contrastive.benchmarks.accuracy.page import NARROW, OWN_SCALES
 from tuned_contrastive.benchmarks.accuracy.plan import Plan
-from tuned_contrastive.benchmarks.accuracy.tables import points
+from tuned_contrastive.benchmarks.accuracy.tables import counted, points
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, defaults
 from tuned_contrastive.benchmarks.response import tables
 from tuned_contrastive.benchmarks.response.style import number, pairs_of, parameters_of
@@ -89,7 +89,7 @@ def with_labels(
     supported: str,
 ) -> str:  # fmt: skip
     """Return the section on claim 4."""
-    seeds = plan.scale.seeds
+    seeds, scales = plan.scale.seeds, f" {OWN_SCALES}" * (len(plan.datasets) > 1)
     return f"""
 ## Claim 4: against SupCon and cross-entropy, with labels
 
@@ -100,8 +100,8 @@ seeds, then judged once. Accuracy on the test rows, percent; linear probe, mean 
 {accuracy}
 ![Accuracies on test rows](results/supervised.svg)
 
-The same numbers: test accuracy after tuning, mean over {seeds} seeds; bars are 95 % intervals,
-{NARROW}.
+The same numbers, without cross-entropy's own classifier: test accuracy after tuning, mean over
+{seeds} seeds; bars are 95 % intervals, {NARROW}.{scales}
 
 Differences, paired by seed.
 
@@ -118,7 +118,7 @@ Without tuning, every loss with its defaults, on the **validation** rows.
 """
 
 
-def stability(plan: Plan, means: str, spreads: str, around: str, supported: str) -> str:
+def stability(plan: Plan, means: str, moved: str, around: str, supported: str) -> str:
     """Return the section on claim 5."""
     scale, given = plan.scale, defaults("tcl")
     return f"""
@@ -126,7 +126,7 @@ def stability(plan: Plan, means: str, spreads: str, around: str, supported: str)
 
 Run: digits, {scale.sweep_seeds} seeds, one parameter at a time away from the defaults (T =
 {given["temperature"]:g}, k1 = {given["k1"]:g}, k2 = {given["k2"]:g}, learning rate
-{BASE["learning_rate"]:g}, {BASE["batch_size"]:g} rows, {scale.epochs} epochs,
+{BASE["learning_rate"]:g}, {BASE["batch_size"]:g} rows, {counted(scale.epochs, "epoch")},
 {BASE["embedding"]:g} dimensions), accuracy on the **validation** rows: the test rows are not
 touched. The same rows choose the regularisation of the probe. SupCon has neither k1 nor k2: its
 line there is the default. Epochs are fixed, steps are not: smaller batches make more of them. Batch
@@ -135,13 +135,18 @@ sizes are those that the rows were really cut into.
 ![Accuracy over each parameter](results/sweeps.svg)
 
 Validation accuracy, mean over {scale.sweep_seeds} seeds, everything else at the defaults; the band
-is the 95 % interval, {NARROW}.
+is the 95 % interval, {NARROW}. The dotted line
+marks the default.
 
 {means}
-How far a seed's accuracy moves, best value less worst, in points: mean (95 % interval,
-{NARROW}). {around}
+How far a loss moves is the standard deviation, in points, of its mean accuracy over the values, its
+square less what the scatter of the seeds alone gives: of a flat curve, however noisy, the square is
+0 on average (0.0 is shown where it is below). In brackets: what scatter alone gives, and the p of
+the F test that all values are alike, which takes scatter to be alike at all of them. The squares of
+two losses are compared by the jackknife over seeds. Scatter counts as in all differences here, by
+Nadeau and Bengio. {around}
 
-{spreads}
+{moved}
 {supported}
 """
 
@@ -152,7 +157,8 @@ METHODS = {
     "compares them), and takes over its tuning.",
     "vicreg": "VICReg is pytorch-metric-learning's.",
     "barlow-twins": "Barlow Twins is written from its paper.",
-    "simsiam": "SimSiam is written from its paper.",
+    "simsiam": "SimSiam is written from its paper, but for its predictor's learning rate, which "
+    "falls with the rest here and is kept fixed there.",
 }
 """What is to say of a loss without labels, where it was run."""
 
@@ -226,7 +232,7 @@ Differences, paired by seed.
 
 
 def _said(compared: Comparison) -> str:
-    if not compared.difference.excludes_zero:
+    if not compared.difference.side:
         return f"no difference is claimed ({points(compared.difference)} points)"
-    more = "more" if compared.difference.low > 0 else "less"
+    more = "more" if compared.difference.side > 0 else "less"
     return f"labels bring {abs(100 * compared.difference.mean):.1f} points {more}"

@@ -7,6 +7,8 @@ from typing import Any
 
 from tuned_contrastive.benchmarks.accuracy.findings import DIFFERENCES, Curve
 from tuned_contrastive.benchmarks.accuracy.names import ONLY_TCL
+from tuned_contrastive.benchmarks.accuracy.plan import FULL
+from tuned_contrastive.benchmarks.accuracy.tuning import defaults
 
 # As in the figures of responses; every line also has its own marker and dashes, for print.
 STYLES = {"SupCon": ("#000000", "o", "-"), "TCL": ("#0072B2", "s", (0, (5, 1.5)))}
@@ -20,10 +22,12 @@ AXES = {
     "epochs": ("epochs", "log"),
     "embedding": ("embedding size", "log"),
 }
+DEFAULTS = {**defaults("tcl"), "epochs": FULL.epochs}
+"""Of the parameters, marked in the sweeps: around them the others are varied."""
 COLUMNS, WIDTH = 3, 7.4
 """Most panels side by side, and inches of all of them together: their labels need the room."""
-NEAREST = 0.13
-"""Of an axis: ticks that are nearer to the last one have no label."""
+NEAREST = 0.033
+"""Of an axis, for a character: a label that is nearer to the last one is left out."""
 
 
 def draw(curves: Sequence[Curve], folder: Path) -> None:
@@ -87,6 +91,7 @@ def _draw_sweep(axis: Any, curves: Sequence[Curve]) -> None:
         axis.set_xscale("log")
         axis.set_xticks(curves[0].x, _labels(curves[0].x))
         axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.axvline(DEFAULTS[curves[0].panel], color="#555555", linewidth=0.8, linestyle=":")
     axis.set_xlabel(label)
     axis.grid(alpha=0.3)
 
@@ -97,7 +102,8 @@ def _labels(values: Sequence[float]) -> list[str]:
     told, last = [], -math.inf
     for value in values:
         at = math.log(value / values[0]) / span
-        told.append(f"{value:g}" if at - last > NEAREST else "")
+        label = f"{value:g}"
+        told.append(label if at - last > NEAREST * len(label) else "")
         last = at if told[-1] else last
     return told
 

@@ -1,9 +1,15 @@
 """What the records say: accuracies by seed, comparisons with their intervals, curves of figures."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuned_contrastive.benchmarks.accuracy.movement import (
+    Movement,
+    movement,
+    movement_difference,
+)
 from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FINAL, SWEPT, TUNED_AS, Plan, batch_count
 from tuned_contrastive.benchmarks.accuracy.records import Record
@@ -44,8 +50,8 @@ class Curve:
     high: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as `results/curves.json` holds it."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """Return it as `results/curves.json` holds it, an end that there is not as null."""
+        return {key: _listed(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
 
 class Findings:
@@ -181,20 +187,12 @@ def accuracies(records: Sequence[Record], part: str, kind: str) -> list[float]:
     return [float(each[part][kind]) for each in records]
 
 
-def spread_difference(findings: Findings, name: str) -> tuple[Interval, Interval, Interval]:
-    """Return how far accuracy moves over a sweep: TCL's, SupCon's, and their difference.
-
-    The spread is that of one seed, the best value less the worst one.
-    """
-    spreads = {}
-    for loss in SWEPT:
-        by_seed = zip(*findings.swept(loss, name), strict=True)
-        spreads[loss] = [max(values) - min(values) for values in by_seed]
-    tcl, supcon = spreads["tcl"], spreads["supcon"]
+def movements(findings: Findings, name: str) -> tuple[Movement, Movement, Interval]:
+    """Return how far a parameter moves TCL and SupCon, and the difference of the two variances."""
     run = findings.plan.sweep_runs()[0]
     ratio = judged_over_trained(findings.by_key[run.key], "validation")
-    difference = paired_interval(tcl, supcon, ratio)
-    return mean_interval(tcl), mean_interval(supcon), difference
+    tcl, supcon = (movement(findings.swept(loss, name), ratio) for loss in ("tcl", "supcon"))
+    return tcl, supcon, movement_difference(tcl, supcon, ratio)
 
 
 def judged_over_trained(record: Record, part: str) -> float:
@@ -226,11 +224,16 @@ def _curve(
     return Curve(figure, panel, name, tuple(x), *ends)
 
 
-def difference_curves(setting: str, found: Sequence[Comparison]) -> list[Curve]:
-    """Return the differences of a setting as its figure shows them, in points."""
+def _listed(values: tuple[Any, ...]) -> list[Any]:
+    """Return a list as JSON has it: it knows no infinity."""
+    return [None if isinstance(v, float) and math.isinf(v) else v for v in values]
+
+
+def difference_curves(name: str, found: Sequence[Comparison]) -> list[Curve]:
+    """Return differences as a figure shows them, in points, a panel for each data set."""
     return [
         _curve(
-            setting + DIFFERENCES,
+            name + DIFFERENCES,
             dataset,
             "",
             [f"{TITLES[c.first]} less {TITLES[c.second]}" for c in found if c.dataset == dataset],

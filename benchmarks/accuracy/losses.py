@@ -119,7 +119,8 @@ class SimSiam(nn.Module):
     """SimSiam: a predictor on each view finds the other, through which no gradient flows.
 
     The paper's projection ends in a batch normalisation, which the head that all losses share has
-    not: it stands here, without parameters.
+    not: it stands here, without parameters. The paper keeps the predictor's learning rate fixed;
+    here it falls with the rest.
 
     References
     ----------

@@ -19,9 +19,10 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     Findings,
     across_settings,
     difference_curves,
-    spread_difference,
+    movements,
 )
-from tuned_contrastive.benchmarks.accuracy.names import ONLY_TCL, TITLES
+from tuned_contrastive.benchmarks.accuracy.movement import Movement
+from tuned_contrastive.benchmarks.accuracy.names import ONLY_TCL, TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, Plan
 from tuned_contrastive.benchmarks.accuracy.records import Record
 from tuned_contrastive.benchmarks.accuracy.statistics import Interval
@@ -49,8 +50,10 @@ def all_curves(findings: Findings) -> list[Curve]:
     """Return what the figures show: accuracies, their differences, and sweeps."""
     return [
         *findings.curves(),
+        *difference_curves("labels", across_settings(findings)),
         *difference_curves("supervised", supervised_comparisons(findings)),
         *difference_curves("self-supervised", self_supervised_comparisons(findings, "linear")),
+        *difference_curves("neighbours", self_supervised_comparisons(findings, "neighbours")),
     ]
 
 
@@ -60,7 +63,7 @@ def document(findings: Findings, output: Path) -> str:
     plan = findings.plan
     labelled = findings.datasets("supervised")
     parts = [
-        page.OPENING,
+        page.opening(plan),
         page.origin(findings),
         _summary(findings),
         page.how(findings),
@@ -105,6 +108,16 @@ def self_supervised_comparisons(findings: Findings, kind: str) -> list[Compariso
     return [*three, *(each for each in two if each.second != "tcl-3-views")]
 
 
+def untrained_comparisons(findings: Findings, kind: str) -> list[Comparison]:
+    """Return every loss without labels against the encoder that nothing trained."""
+    return [
+        findings.compare("self-supervised", dataset, loss, UNTRAINED, kind)
+        for dataset in findings.datasets("self-supervised")
+        for loss in findings.losses("self-supervised")
+        if loss != UNTRAINED
+    ]
+
+
 def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Comparison]:
     losses = findings.losses(setting)
     return [
@@ -115,13 +128,14 @@ def _against(findings: Findings, setting: str, ours: str, kind: str) -> list[Com
     ]
 
 
-def _with_figure(plan: Plan, setting: str, found: Sequence[Comparison]) -> str:
+def _with_figure(plan: Plan, name: str, found: Sequence[Comparison], kind: str = "linear") -> str:
     """Return the table of differences, below the figure that shows them."""
+    scales = f" {page.OWN_SCALES}" * (len({each.dataset for each in found}) > 1)
     shown = (
-        f"![Differences on test rows](results/{setting}{DIFFERENCES}.svg)\n\n"
-        "The numbers of the table below: differences in test accuracy by linear probe, after "
+        f"![Differences on test rows](results/{name}{DIFFERENCES}.svg)\n\n"
+        f"The numbers of the table below: differences in test accuracy by {PARTS[kind]}, after "
         f"tuning, paired by\n{plan.scale.seeds} seeds; bars are 95 % intervals with the variance "
-        "of Nadeau and Bengio.\n\n"
+        f"of Nadeau and Bengio.{scales}\n\n"
     )
     return (shown if found else "") + tables.comparisons(found)
 
@@ -132,16 +146,18 @@ def _many_positives(findings: Findings, figure: str) -> str:
     if not found:
         return ""
     positives = caveats.positives({each.dataset for each in found})
-    compared, supported = tables.comparisons(found), summary.more_positives(found)
+    compared = _with_figure(findings.plan, "labels", found)
+    supported = summary.more_positives(found)
     return claims.many_positives(positives, compared, found, figure, supported)
 
 
 def _with_labels(findings: Findings) -> str:
     compared = supervised_comparisons(findings)
+    differences = _with_figure(findings.plan, "supervised", compared)
     return claims.with_labels(
         findings.plan,
         tables.accuracy(findings, "supervised"),
-        _with_figure(findings.plan, "supervised", compared),
+        "\n".join(filter(None, (differences, caveats.few_rows(findings) if compared else ""))),
         tables.chosen(findings, "supervised"),
         tables.comparisons(default_comparisons(findings)),
         caveats.smallest_k1(findings),
@@ -155,33 +171,52 @@ def _stability(findings: Findings) -> str:
     return claims.stability(
         findings.plan,
         tables.sweeps(findings),
-        tables.spreads(findings),
+        tables.moved(findings),
         caveats.unequal_points(findings),
-        summary.more_stable(_moves(findings)[0]),
+        summary.more_stable(_differences_of_movements(findings)),
     )
 
 
-def _moves(findings: Findings) -> tuple[dict[str, Interval], dict[str, Interval]]:
-    """Return the differences of spreads by parameter, and TCL's own spreads over k1 and k2."""
-    found = {name: spread_difference(findings, name) for name in findings.plan.scale.sweeps}
-    differences = {name: each[2] for name, each in found.items() if name not in ONLY_TCL}
-    return differences, {name: each[0] for name, each in found.items() if name in ONLY_TCL}
+def _differences_of_movements(findings: Findings) -> dict[str, Interval]:
+    """Return by parameter that both losses have how much more TCL moves."""
+    names = [name for name in findings.plan.scale.sweeps if name not in ONLY_TCL]
+    return {name: movements(findings, name)[2] for name in names}
+
+
+def _dependence(findings: Findings) -> tuple[dict[str, Movement], str]:
+    """Return how far k1 and k2 move TCL, and on which parameters the losses depend at all."""
+    found = {name: movements(findings, name)[:2] for name in findings.plan.scale.sweeps}
+    every = {
+        (loss, name): pair[at]
+        for at, loss in enumerate(("tcl", "supcon"))
+        for name, pair in found.items()
+        if loss == "tcl" or name not in ONLY_TCL
+    }
+    own = {name: tcl for name, (tcl, _) in found.items() if name in ONLY_TCL}
+    return own, summary.dependence(every)
 
 
 def _without_labels(findings: Findings) -> str:
     compared = [self_supervised_comparisons(findings, kind) for kind in KINDS]
     linear, neighbours = (tables.accuracy(findings, "self-supervised", kind) for kind in KINDS)
     first = _with_figure(findings.plan, "self-supervised", compared[0])
-    second = tables.comparisons(compared[1])
+    second = _with_figure(findings.plan, "neighbours", compared[1], "neighbours")
     return claims.without_labels(
         findings.plan,
         findings.datasets("self-supervised"),
         (linear, neighbours),
         (first, second),
         tables.chosen(findings, "self-supervised"),
-        " ".join(caveats.beside_untrained(findings, "self-supervised", kind) for kind in KINDS),
+        "\n\n".join(_beside_untrained(findings, kind) for kind in KINDS),
         summary.on_par(compared[0]) if compared[0] else "",
     )
+
+
+def _beside_untrained(findings: Findings, kind: str) -> str:
+    """Return the table of each loss less the untrained encoder, and what it says."""
+    found = untrained_comparisons(findings, kind)
+    told = f"Every loss less the untrained encoder, by {PARTS[kind]}."
+    return f"{told}\n\n{tables.comparisons(found)}\n{caveats.beside_untrained(found, kind)}"
 
 
 def _frameworks(findings: Findings) -> str:
@@ -206,13 +241,13 @@ def _summary(findings: Findings) -> str:
     if compared := supervised_comparisons(findings):
         said.append(_labels_in_short(findings, compared))
     if findings.has_sweeps():
-        differences, own = _moves(findings)
-        told = summary.told_moves(differences, own)
+        differences = _differences_of_movements(findings)
+        told = summary.told_moves(differences, *_dependence(findings))
         said.append(f"Claim 5. {told} {summary.more_stable(differences)}")
     for kind in KINDS:
         if found := self_supervised_comparisons(findings, kind):
             told = summary.sides(summary.rivals(found))
-            told += " " + caveats.beside_untrained(findings, "self-supervised", kind)
+            told += " " + caveats.beside_untrained(untrained_comparisons(findings, kind), kind)
             said.append(f"Claim 6, TCL without labels, {PARTS[kind]}. {told}")
     if found := self_supervised_comparisons(findings, "linear"):
         said.append(f"Claim 6. {summary.on_par(found)}")

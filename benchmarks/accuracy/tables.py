@@ -1,5 +1,6 @@
 """Markdown tables of the findings, and what each comparison supports, in words."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +10,13 @@ from tuned_contrastive.benchmarks.accuracy.findings import (
     Comparison,
     Findings,
     accuracies,
+    movements,
     own_classifier,
-    spread_difference,
 )
+from tuned_contrastive.benchmarks.accuracy.movement import Movement
 from tuned_contrastive.benchmarks.accuracy.names import CROSS_ENTROPY, ONLY_TCL, TITLES, UNTRAINED
 from tuned_contrastive.benchmarks.accuracy.plan import FRAMEWORKS, SWEPT, batch_count
-from tuned_contrastive.benchmarks.accuracy.statistics import Interval, holm, mean_interval
+from tuned_contrastive.benchmarks.accuracy.statistics import LEVEL, Interval, holm, mean_interval
 from tuned_contrastive.benchmarks.accuracy.tuning import BASE, RANGES
 from tuned_contrastive.benchmarks.tables import table
 
@@ -28,18 +30,29 @@ def percent(interval: Interval) -> str:
     return f"{100 * interval.mean:.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
+def counted(number: int, one: str) -> str:
+    """Return a number of things."""
+    return f"{number} {one}{'' if number == 1 else 'es' if one.endswith('s') else 's'}"
+
+
 def points(interval: Interval) -> str:
     """Return a difference with its interval, in points of percent, with signs."""
+    if math.isinf(interval.high):
+        return f"{100 * interval.mean:+.1f} (no interval)"
     return f"{100 * interval.mean:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
 
 
 def verdict(compared: Comparison) -> str:
     """Return what a comparison supports."""
-    difference = compared.difference
-    if not difference.excludes_zero:
+    if not compared.difference.side:
         return "no difference claimed"
-    better, worse = (compared.first, compared.second)[:: 1 if difference.low > 0 else -1]
+    better, worse = (compared.first, compared.second)[:: compared.difference.side]
     return f"{_title(better)} above {_title(worse)}"
+
+
+def alone(difference: Interval, adjusted: float) -> str:
+    """Return what is to say of a claim that Holm's correction does not leave."""
+    return " (not after Holm)" if difference.side and adjusted >= 1 - LEVEL else ""
 
 
 def data_sets(findings: Findings) -> str:
@@ -95,7 +108,7 @@ def comparisons(found: Sequence[Comparison], over: str = "data set") -> str:
                 _p(each.difference.p),
                 _p(adjusted),
                 f"{each.higher} higher, {each.lower} lower",
-                verdict(each),
+                verdict(each) + alone(each.difference, adjusted),
             ]
             for each, adjusted in zip(found, together, strict=True)
         ],
@@ -127,27 +140,33 @@ def sweeps(findings: Findings) -> str:
     return table(["parameter", "loss", "value: mean validation accuracy, %"], rows)
 
 
-def spreads(findings: Findings) -> str:
+def moved(findings: Findings) -> str:
     """Return how far accuracy moves over each sweep, for both losses."""
-    found = {name: spread_difference(findings, name) for name in findings.plan.scale.sweeps}
+    found = {name: movements(findings, name) for name in findings.plan.scale.sweeps}
     both = [name for name in found if name not in ONLY_TCL]
     together = dict(zip(both, holm([found[name][2].p for name in both]), strict=True))
     rows = []
     for name, (tcl, supcon, difference) in found.items():
         told = [""] * 5
         if name in together:
-            told = [percent(supcon), points(difference), _p(difference.p), _p(together[name])]
-            told.append(moves(difference))
-        rows.append([name.replace("_", " "), percent(tcl), *told])
-    head = ["parameter", "TCL moves", "SupCon moves", "TCL less SupCon", "p", "p, Holm", "supports"]
-    return table(head, rows)
+            told = [move(supcon), _squares(difference), _p(difference.p), _p(together[name])]
+            told.append(moves(difference) + alone(difference, together[name]))
+        rows.append([name.replace("_", " "), move(tcl), *told])
+    head = ["parameter", "TCL moves", "SupCon moves", "TCL less SupCon, points squared"]
+    return table([*head, "p", "p, Holm", "supports"], rows)
+
+
+def move(found: Movement) -> str:
+    """Return how far one loss moves, in points, beside what scatter alone moves it."""
+    moved, scatter = (100 * math.sqrt(max(v, 0.0)) for v in (found.variance, found.by_scatter))
+    return f"{moved:.1f} (scatter {scatter:.1f}; {_equation(found.p)})"
 
 
 def moves(difference: Interval) -> str:
-    """Return what the difference of two spreads supports."""
-    if not difference.excludes_zero:
+    """Return what the difference of two movements supports."""
+    if not difference.side:
         return "no difference claimed"
-    return "TCL moves more" if difference.low > 0 else "TCL moves less"
+    return "TCL moves more" if difference.side > 0 else "TCL moves less"
 
 
 def frameworks(findings: Findings) -> str:
@@ -187,6 +206,18 @@ def _tuned(parameters: Mapping[str, float]) -> str:
 
 def _p(value: float) -> str:
     return f"{value:.3f}" if value >= SMALLEST_P else f"< {SMALLEST_P:g}"
+
+
+def _equation(p: float) -> str:
+    return f"p {'' if p < SMALLEST_P else '= '}{_p(p)}"
+
+
+def _squares(difference: Interval) -> str:
+    """Return a difference of variances with its interval, in squares of points."""
+    mean, low, high = (1e4 * v for v in (difference.mean, difference.low, difference.high))
+    return f"{mean:+.2f} " + (
+        f"({low:+.2f} to {high:+.2f})" if low > -math.inf else "(no interval)"
+    )
 
 
 def _title(name: str) -> str:

@@ -99,6 +99,13 @@ def test_the_smallest_k1_is_told_where_half_of_the_seeds_chose_it(lines: list[Li
     assert f"the smallest k1, {smallest:g}, has" in told
 
 
+def test_the_correction_of_few_rows_is_told(lines: list[Line]) -> None:
+    rows = finals(lines, "digits-few", "tcl")[0]["rows"]
+    factor = 1 / PLAN.scale.seeds + rows["test"] / rows["train"]
+    told = caveats.few_rows(findings(lines))
+    assert f" 1/10 + 540/50 = {factor:.1f} times that of the differences" in told
+
+
 def test_kept_embeddings_say_how_long_they_were_trained() -> None:
     run = {"dataset": "digits", "seed": 0, "parameters": {"batch_size": 64.0}}
     trained = command.about({"run": run, "steps": 420, "rows": {"train": 897}}, 64)

@@ -209,12 +209,33 @@ def test_shared_rows_widen_the_paired_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "claimed"), [([0.5, 0.5, 0.5], True), ([0.9, 0.1, 0.9], False), ([0.8] * 3, False)]
+    ("second", "side"),
+    [([0.5] * 5, 1), ([1.0] * 5, -1), ([0.9, 0.1, 0.9, 0.1, 0.9], 0), ([0.8] * 5, 0)],
 )
 def test_a_difference_is_claimed_where_its_interval_excludes_zero(
-    second: list[float], claimed: bool
+    second: list[float], side: int
 ) -> None:
-    assert paired_interval([0.81, 0.8, 0.79], second, 0.6).excludes_zero is claimed
+    assert paired_interval([0.81, 0.8, 0.79, 0.8, 0.8], second, 0.6).side == side
+
+
+@pytest.mark.parametrize(("seeds", "side"), [(4, 0), (5, 1)])
+def test_fewer_than_five_seeds_claim_nothing(seeds: int, side: int) -> None:
+    found = paired_interval([0.81, 0.8, 0.79, 0.82, 0.8][:seeds], [0.5] * seeds, 0.6)
+    assert found.low > 0
+    assert (found.side, found.reversed.side) == (side, -side)
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 10])
+def test_equal_differences_claim_nothing(seeds: int) -> None:
+    higher, lower = ([start + 0.01 * k for k in range(seeds)] for start in (0.8, 0.7))
+    found = paired_interval(higher, lower, 0.6)
+    assert (found.low, found.high, found.p, found.side) == (-math.inf, math.inf, 1.0, 0)
+    assert found.mean == pytest.approx(0.1)
+
+
+def test_no_difference_at_all_is_certain_of_nothing_else() -> None:
+    found = paired_interval([0.8] * 5, [0.8] * 5, 0.6)
+    assert (found.low, found.high, found.p, found.side) == (0, 0, 1.0, 0)
 
 
 def test_one_seed_says_nothing() -> None:
