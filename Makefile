@@ -52,7 +52,8 @@ bench: .venv/ready
 	$(BIN)/python -m tuned_contrastive.benchmarks profile $(BENCH) --json $(RESULTS)/profile.json > /dev/null
 	$(BIN)/python -m tuned_contrastive.benchmarks report --results $(RESULTS) $(if $(BENCH),,--readme README.md)
 
-# The paper's claims about accuracy: three quarters of an hour of one core; goes on where it was stopped.
+# The paper's claims about accuracy: 2.06 hours summed over its runs, two at a time, on a machine that
+# had other work; goes on where it was stopped.
 # BENCH=--quick shows that it works, in accuracy-results.
 accuracy: .venv/ready
 	$(BIN)/python -m tuned_contrastive.benchmarks accuracy $(BENCH)

@@ -68,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
     output = destination(plan, options.output)
     try:
         records = Records(output / RUNS)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"--output must be a folder, or may be made one: {error}") from error
+    except ValueError as error:
         raise UsageError(str(error)) from error
     carry_out(plan, records, folder, output / EMBEDDINGS, options.jobs)
     report.write(records.lines, plan, output)
@@ -172,9 +174,20 @@ def _in_processes(
         return
     from tuned_contrastive.benchmarks.accuracy import training
 
-    futures = [pool.submit(training.carry_out, run, folder) for run in runs]
+    with _interrupts_later():
+        futures = [pool.submit(training.carry_out, run, folder) for run in runs]
     for future in as_completed(futures):
         yield future.result()
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Keep an interrupt until the end; workers that start within never hear of one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:
@@ -229,7 +242,9 @@ def about(record: Mapping[str, Any], dimensions: int) -> str:
     if not steps:
         return f"{rows}; {outputs}, before training"
     batches = batch_count(record["rows"]["train"], run["parameters"]["batch_size"])
-    return f"{rows}; {outputs}, after {steps // batches} epochs with the loss's defaults"
+    epochs = steps // batches
+    told = f"after {epochs} epoch{'' if epochs == 1 else 's'}"
+    return f"{rows}; {outputs}, {told} with the loss's defaults"
 
 
 def _note_environment(records: Records, jobs: int) -> None:

@@ -1,9 +1,12 @@
 """The accuracy benchmark as a command: its records, the quick form, and the committed page."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +73,8 @@ def test_a_folder_that_cannot_be_one_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     assert main(["accuracy", "--quick", "--output", str(tmp_path / "file")]) == 2
-    assert "Not a directory" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("--output must be a folder, or may be made one: ")
 
 
 def test_what_is_named_twice_is_run_once(tmp_path: Path) -> None:
@@ -114,7 +118,8 @@ def test_quick_carries_out_its_plan_once(quick: Path) -> None:
 def test_quick_writes_page_figures_and_embeddings(quick: Path) -> None:
     names = {path.name for path in (quick / "results").iterdir()}
     shown = ("supervised", "self-supervised")
-    figures = (*shown, *(f"{name}-differences" for name in shown), "sweeps")
+    compared = (*shown, "labels", "neighbours")
+    figures = (*shown, *(f"{name}-differences" for name in compared), "sweeps")
     drawn = {f"{name}.{suffix}" for name in figures for suffix in ("svg", "png")}
     assert names == {"runs.jsonl", "curves.json", "embeddings", *drawn}
     page = (quick / "RESULTS.md").read_text(encoding="utf-8")
@@ -122,6 +127,24 @@ def test_quick_writes_page_figures_and_embeddings(quick: Path) -> None:
     assert [title[:10] for title in titles if "laim" in title] == [
         "## Claim 1", "## Claims ", "## Claim 4", "## Claim 5", "## Claim 6",
     ]  # fmt: skip
+
+
+def test_the_page_of_a_quick_run_claims_nothing(quick: Path) -> None:
+    page = (quick / "RESULTS.md").read_text(encoding="utf-8")
+    first = page.splitlines()[2]
+    told = "This page shows that the command works, and supports nothing (2 seeds, 1 epoch)."
+    assert first == told
+    verdicts = [line.split("|")[-2].strip() for line in page.splitlines() if " higher, " in line]
+    assert set(verdicts) == {"no difference claimed"}
+    assert re.search(r"\b(1 epochs|of 1 \w+s\b|all 1\b)", page) is None
+
+
+def test_what_was_found_once_of_the_whole_is_told_of_the_whole_only(quick: Path) -> None:
+    pages = [folder / report.PAGE for folder in (command.OUTPUT, quick)]
+    whole, part = (page.read_text(encoding="utf-8") for page in pages)
+    told = ("Rounding grows", "differences more, and was")
+    assert [words in whole for words in told] == [True, True]
+    assert [words in part for words in told] == [False, False]
 
 
 def test_embeddings_are_those_of_validation_rows(quick: Path) -> None:
@@ -170,6 +193,35 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert sorted(keys(tmp_path)) == sorted(wanted)
 
 
+def workers(parent: int) -> int:
+    """Return how many workers of a process there are."""
+    listed = subprocess.run(
+        ["ps", "-o", "args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
+    )
+    return listed.stdout.count("spawn_main")
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6])
+def test_an_interrupt_while_workers_start_is_one_sentence(seconds: float, tmp_path: Path) -> None:
+    called = f"import sys; sys.exit(main({['accuracy', *WINE, '--output', str(tmp_path)]}))"
+    code = f"""
+import signal
+from tuned_contrastive.benchmarks.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if __name__ == "__main__": {called}
+"""
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while started.poll() is None and not workers(started.pid):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.killpg(started.pid, signal.SIGINT)
+    _, told = started.communicate()
+    assert started.returncode == 130
+    assert told == "interrupted; what was measured is told, and kept where a file was named\n"
+
+
 @pytest.fixture(scope="module")
 def committed() -> Findings:
     """Return what the committed records say."""
@@ -215,7 +267,28 @@ def test_panels_of_figures_are_wide_enough_to_be_read(
         shares = [axis.get_position().width for axis in figure.axes if axis.get_visible()]
         assert min(shares) > 0.15
         pyplot.close(figure)
-    assert len(drawn) == 5
+    assert len(drawn) == 7
+
+
+def test_sweeps_mark_the_default(
+    committed: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("matplotlib.pyplot.close", drawn.append)
+    figures.draw([curve for curve in committed.curves() if curve.figure == "sweeps"], tmp_path)
+    monkeypatch.undo()
+    dotted = [line for axis in drawn[0].axes for line in axis.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in dotted] == [5000, 1, 0.1, 64, 0.1, 30, 64]
+    ticks = [label.get_text() for label in drawn[0].axes[5].get_xticklabels()]
+    assert ticks == ["5", "10", "20", "30", "40", "80"]
+    pyplot.close(drawn[0])
+
+
+@pytest.mark.parametrize("name", ["README.md", "Makefile"])
+def test_the_time_that_is_told_is_that_of_the_records(name: str, committed: Findings) -> None:
+    text = (command.OUTPUT.parents[1] / name).read_text(encoding="utf-8")
+    hours = sum(record["seconds"] for record in committed.records) / 3600
+    assert f"{hours:.2f} hours summed over " in text
 
 
 def test_committed_figures_stand_beside_the_page(committed: Findings) -> None:
