@@ -1,15 +1,16 @@
 """What the page of accuracy counts, against counts made here from the committed lines."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tuned_contrastive.benchmarks.accuracy import caveats, claims, command
+from tuned_contrastive.benchmarks.accuracy import caveats, claims, command, page
 from tuned_contrastive.benchmarks.accuracy.findings import Findings
-from tuned_contrastive.benchmarks.accuracy.plan import FULL, Plan, batch_count
+from tuned_contrastive.benchmarks.accuracy.plan import FULL, QUICK, Plan, Scale, batch_count
 from tuned_contrastive.benchmarks.response.captions import CAPTIONS
 from tuned_contrastive.benchmarks.response.hardness import hardness
 
@@ -97,6 +98,16 @@ def test_the_smallest_k1_is_told_where_half_of_the_seeds_chose_it(lines: list[Li
     told = caveats.smallest_k1(findings(lines))
     assert f"seeds or more chose it on: {', '.join(often) or 'no data set'}. " in told
     assert f"the smallest k1, {smallest:g}, has" in told
+
+
+@pytest.mark.parametrize(
+    ("scale", "shown"),
+    [(FULL, False), (QUICK, True), (replace(QUICK, seeds=5), True), (replace(FULL, seeds=4), True),
+     (replace(FULL, seeds=5), False)],
+)  # fmt: skip
+def test_a_page_of_few_seeds_or_short_trainings_says_so_first(scale: Scale, shown: bool) -> None:
+    first = page.opening(Plan(scale, ("wine",))).splitlines()[2]
+    assert first.startswith("This page shows that the command works, and supports nothing") is shown
 
 
 def test_the_correction_of_few_rows_is_told(lines: list[Line]) -> None:
