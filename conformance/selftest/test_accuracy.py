@@ -19,9 +19,10 @@ from matplotlib import pyplot
 from tuned_contrastive.benchmarks.__main__ import main, parser
 from tuned_contrastive.benchmarks.accuracy import command, figures, report, tables
 from tuned_contrastive.benchmarks.accuracy.data import load
-from tuned_contrastive.benchmarks.accuracy.findings import Findings
+from tuned_contrastive.benchmarks.accuracy.findings import Comparison, Findings, difference_curves
 from tuned_contrastive.benchmarks.accuracy.plan import FULL, QUICK, Plan
 from tuned_contrastive.benchmarks.accuracy.records import Records, read
+from tuned_contrastive.benchmarks.accuracy.statistics import paired_interval
 
 COMMAND = [sys.executable, "-m", "tuned_contrastive.benchmarks", "accuracy"]
 PLAN = Plan(QUICK, QUICK.datasets)
@@ -268,6 +269,17 @@ def test_panels_of_figures_are_wide_enough_to_be_read(
         assert min(shares) > 0.15
         pyplot.close(figure)
     assert len(drawn) == 7
+
+
+def test_a_difference_without_an_interval_is_drawn_and_kept(tmp_path: Path) -> None:
+    found = paired_interval([0.8] * 5, [0.7] * 5, 0.6)
+    alike = Comparison("tcl", "supcon", "wine", found, 5, 0)
+    (curve,) = difference_curves("labels", [alike])
+    figures.draw([curve], tmp_path)
+    assert (tmp_path / "labels-differences.svg").is_file()
+    kept = json.loads(json.dumps(curve.as_json(), allow_nan=False))
+    assert (kept["low"], kept["high"]) == ([None], [None])
+    assert "| +10.0 (no interval) |" in tables.comparisons([alike])
 
 
 def test_sweeps_mark_the_default(
