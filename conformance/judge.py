@@ -1,10 +1,12 @@
 """Compares what came out with what is exact: the share of the allowed error (NUM-14, NUM-15).
 
 The share is the largest over all rows of ||error of the row|| / its allowed error; up to 1 is
-right. A NaN, an infinity or a shape that is not the expected one has share infinity.
+right. A NaN, an infinity or a shape that is not the expected one has share infinity, and a `Share`
+says why.
 """
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,22 @@ LARGEST = {
 """The largest finite number of each dtype; beyond it the same infinity is right (NUM-11)."""
 
 
+class Share(float):
+    """A share of the allowed error; of what cannot be compared infinity, and `why`."""
+
+    why: str
+
+    def __new__(cls, value: float, why: str = "") -> Self:
+        """Make a float of it."""
+        found = super().__new__(cls, value)
+        found.why = why
+        return found
+
+
 def value_share(got: Float64 | None, exact: Float64, bound: Float64, dtype: str) -> float:
     """Return the share for numbers in the compute dtype of `dtype`, each with its own bound."""
     if got is None or got.shape != exact.shape:
-        return np.inf
+        return _misshapen(got, exact)
     allowed, largest = _values_allowed(bound, dtype), LARGEST[COMPUTE_DTYPES[dtype]]
     return _share(got.reshape(-1, 1), exact.reshape(-1, 1), allowed, largest)
 
@@ -33,7 +47,7 @@ def value_share(got: Float64 | None, exact: Float64, bound: Float64, dtype: str)
 def rows_share(got: Float64 | None, exact: Float64, bound: Float64, dtype: str) -> float:
     """Return the share for a gradient in the embeddings, returned in `dtype`; one bound per row."""
     if got is None or got.shape != exact.shape:
-        return np.inf
+        return _misshapen(got, exact)
     rows = exact.reshape(-1, exact.shape[-1])
     allowed = _rows_allowed(exact, bound, dtype)
     return _share(got.reshape(rows.shape), rows, allowed, LARGEST[dtype])
@@ -88,8 +102,9 @@ def _share(got: Float64, exact: Float64, allowed: Float64, largest: float) -> fl
     edge = np.where(np.isfinite(allowed), allowed, 0.0)[:, None]
     overflows = np.isinf(got) & np.isfinite(exact) & (got == np.copysign(np.inf, exact))
     overflows &= np.abs(exact) + edge >= largest * (1 - 2.0**-12)
-    if not np.all(same_class(got, exact) | overflows):
-        return np.inf
+    comparable = same_class(got, exact) | overflows
+    if not comparable.all():
+        return _incomparable(float(got[~comparable][0]), float(exact[~comparable][0]))
     measured = np.isfinite(got) & np.isfinite(exact)
     # scaled by the row's largest difference: squares of numbers near 1e200 must not overflow
     difference = np.abs(np.where(measured, got, 0.0) - np.where(measured, exact, 0.0))
@@ -99,3 +114,13 @@ def _share(got: Float64, exact: Float64, allowed: Float64, largest: float) -> fl
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         shares = np.where(error > 0, error / allowed, 0.0)
     return float(np.nan_to_num(shares, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+def _misshapen(got: Float64 | None, exact: Float64) -> Share:
+    came = None if got is None else got.shape
+    return Share(np.inf, f"must have shape {exact.shape}, got {came}")
+
+
+def _incomparable(got: float, exact: float) -> Share:
+    must = "finite" if np.isfinite(exact) else f"{exact}"
+    return Share(np.inf, f"must be {must}, got {got:.6g}")

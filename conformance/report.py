@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tuned_contrastive.conformance import ledger
 from tuned_contrastive.conformance.known import Deviation
 from tuned_contrastive.conformance.records import Ran
 from tuned_contrastive.conformance.run import Result, environment
@@ -57,6 +58,8 @@ def summary(entry: Entry) -> str:
         verdict = "partial: a part of the suite says nothing about conformance"
     elif not entry["conforming"] and entry["as_declared"]:
         verdict += ", exactly as declared"
+    if any(note.endswith(ledger.HOW) for note in entry["notes"]):
+        verdict += ", but beyond the ledger"
     notes = [f"  note: {note}" for note in entry["notes"]]
     notes += [f"  most telling: {', '.join(entry['telling'])}"] if entry["telling"] else []
     return "\n".join([f"{entry['target']}: {'; '.join(filter(None, (told, verdict)))}", *notes])

@@ -74,8 +74,12 @@ class Result:
 
     @property
     def telling(self) -> tuple[str, ...]:
-        """The failed clauses whose citations fit the failures best, at most four, best first."""
-        return most_telling(self.ran)
+        """The failed clauses whose citations fit the failures best, at most four, best first.
+
+        What was declared tells nothing new.
+        """
+        declared = [record for record in self.ran if declared_as(record, self.declared)]
+        return most_telling([record for record in self.ran if record not in declared])
 
     @property
     def shares(self) -> dict[str, dict[str, float]]:

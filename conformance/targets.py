@@ -154,7 +154,8 @@ def _on_device(implementation: Any, target: str, device: str | None) -> Any:
     try:
         return implementation() if device is None else implementation(device)
     except (RuntimeError, TypeError, AssertionError) as error:
-        raise TargetError(f"{target} does not run on {device}: {error}") from error
+        what = "cannot be made" if device is None else f"does not run on {device}"
+        raise TargetError(f"{target} {what}: {error}") from error
 
 
 def load_attribute(target: str) -> Any:

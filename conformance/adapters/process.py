@@ -45,7 +45,7 @@ class Process:
             if len(answers) > LONGEST_LINE:
                 raise LostError(f"answered with a line of more than {LONGEST_LINE} bytes")
             if not self._attend(deadline):
-                raise LostError(f"no answer within {seconds:g} s")
+                raise LostError(f"no answer within {seconds:g} s (--time-limit)")
         answer, _, self._read[self._stdout] = answers.partition(b"\n")
         return answer.decode(errors="replace")
 

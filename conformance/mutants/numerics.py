@@ -212,6 +212,29 @@ class LossesInHalf(Plain):
         return rounded(super().anchor_losses(b), "bfloat16")
 
 
+class FurtherColumnsDropped(Plain):
+    """Columns are read 64 at a time, and what is left of them is not; 64 and fewer are."""
+
+    breaks = "NUM-14"
+    capabilities = claims(gradients=frozenset())
+
+    def forward(self, case: Case) -> Batch:
+        columns = case.embeddings.shape[-1]
+        kept = columns // 64 * 64 if columns > 64 else columns
+        return super().forward(replace(case, embeddings=case.embeddings[..., :kept]))
+
+
+class TemperatureCapped(Plain):
+    """A temperature above 10 is taken for 10."""
+
+    breaks = "NUM-14"
+    capabilities = claims(gradients=frozenset())
+
+    def parameters(self, case: Case) -> dict[str, Any]:
+        given = super().parameters(case)
+        return {**given, "temperature": min(given["temperature"], 10.0)}
+
+
 class GradientFromHalf(Plain):
     """The gradient of half rows is multiplied out from half responses."""
 

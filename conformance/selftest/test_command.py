@@ -14,7 +14,8 @@ from tuned_contrastive.conformance import targets
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.known import Deviation
-from tuned_contrastive.conformance.run import run
+from tuned_contrastive.conformance.records import Ran
+from tuned_contrastive.conformance.run import Result, run
 from tuned_contrastive.conformance.selftest.doctored import OnlySupcon, WrongMean
 from tuned_contrastive.conformance.vectors import (
     DIRECTORY,
@@ -58,6 +59,12 @@ def test_numpy_conforms(tmp_path: Path) -> None:
     assert (found["target"], found["conforming"]) == ("numpy", True)
     assert found["results"][0]["clauses"] == found["clauses"]
     assert found["results"][0]["shares"]["float64"]["loss"] < 0.5
+
+
+def test_what_is_declared_is_not_telling() -> None:
+    failed = (Ran("test_it", ("SUP-8",), "fail"), Ran("test_other", ("SUP-2",), "fail"))
+    assert Result("any", (), failed).telling == ("SUP-8", "SUP-2")
+    assert Result("any", (), failed, declared=(WRONG_MEAN,)).telling == ("SUP-2",)
 
 
 def test_planned_clauses_are_told() -> None:

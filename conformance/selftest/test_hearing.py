@@ -1,6 +1,7 @@
 """What an adapter object leaves out is told in words, and fails the clauses that ask for it."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tuned_contrastive.conformance.adapters.numpy import NumpyReference
 from tuned_contrastive.conformance.hearing import Hearing
 from tuned_contrastive.conformance.protocol import AnswerError, Case, Float64, Outcome
 from tuned_contrastive.conformance.suite.test_numerics import told_dtypes
+from tuned_contrastive.conformance.targets import TargetError, load_target
 
 CASE = Case("tcl", np.eye(4), np.array([0, 0, 1, 1]), {}, learnable=True)
 
@@ -59,3 +61,12 @@ def test_what_is_no_outcome_is_named() -> None:
 def test_a_dtype_that_is_not_told_is_asked_for(name: str) -> None:
     with pytest.raises(AnswerError, match=f"must name {name}, as 'float32', got None"):
         told_dtypes(Doctored(**{name: None}).gradients(CASE, np.ones(())))
+
+
+def test_a_class_that_cannot_be_made_is_told_without_a_device(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "class Own:\n    capabilities = None\n\n    def __init__(self, x): ...\n", encoding="utf-8"
+    )
+    with pytest.raises(TargetError, match=r"own\.py:Own cannot be made: .*'x'"):
+        load_target(f"{file}:Own")

@@ -61,7 +61,9 @@ def test_an_infinite_share_exceeds_the_ledger(
     book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert judged(WRONG, monkeypatch) == 1
-    assert "numpy: float64 loss uses inf, recorded is 0.1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not conforming, but beyond the ledger\n" in said
+    assert "numpy: float64 loss uses inf, recorded is 0.1" in said
 
 
 def test_what_exceeds_the_ledger_stands_in_the_reports(

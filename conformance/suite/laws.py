@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tuned_contrastive.conformance.judge import Share
 from tuned_contrastive.conformance.protocol import Float64, Implementation
 from tuned_contrastive.conformance.suite.calls import Call, weights
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
@@ -58,7 +59,7 @@ def strictly_positive(got: Float64, exact: Float64, allowed: Float64) -> float:
     """
     must = exact > SURE * allowed
     if np.any(must & ~(got > 0)):
-        return np.inf
+        return Share(np.inf, "must be above 0 everywhere, and is not")
     return _largest(np.maximum(-got, 0.0), allowed)
 
 
@@ -85,6 +86,19 @@ def many_orthonormal_rows(loss: str) -> tuple[Call, Float64]:
     call = drawn.with_rows(np.eye(MANY))
     positives, negatives, k1, k2 = counts(call)
     return call, reduced(np.log(positives * (1 + k1) + k2 * negatives), call)
+
+
+def many_columns(loss: str, temperature: float) -> tuple[Call, Float64]:
+    """Return pairs of equal unit vectors, more columns than the vectors have, and their loss.
+
+    The last column counts as the first: each anchor has s = 1 with one positive, else s = 0.
+    """
+    classes = np.arange(MANY) // 2 % 7
+    given = {**MANY_PARAMETERS, **weights(loss), "temperature": temperature}
+    call = Call(loss, np.repeat(np.eye(MANY // 2), 2, axis=0), classes, given)
+    positives, negatives, k1, k2 = counts(call)
+    D = np.exp(1 / temperature) + k1 * np.exp(-1.0) + (positives - 1) * (1 + k1) + k2 * negatives
+    return call, reduced(np.log(D) - 1 / temperature / positives, call)
 
 
 def counts(call: Call) -> tuple[Float64, Float64, float, float]:

@@ -139,7 +139,8 @@ def test_sum_grows_with_the_anchors(
 @pytest.mark.needs(dtypes=FULL, flat=True, parameters={"reduction": "none", "temperature": 0.5})
 def test_every_row_has_a_loss(implementation: Implementation, loss: str, dtype: str) -> None:
     call = batch(implementation, loss, UNIT, [0, 0, 1, 2], temperature=0.5, reduction="none")
-    assert implementation.loss(call.case(dtype)).loss.shape == (4,)
+    shape = implementation.loss(call.case(dtype)).loss.shape
+    assert shape == (4,), f"the losses must have shape (4,), got {shape}"
 
 
 @pytest.mark.clause("TCL-1")

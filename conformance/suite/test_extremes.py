@@ -79,4 +79,4 @@ def test_temperature_has_all_its_bits(
     call = batch(implementation, loss, UNIT, PAIRS, temperature=0.3)
     near = call.with_parameters(temperature=float(np.float32(0.3)))
     one, other = (implementation.loss(c.case(dtype)).loss for c in (call, near))
-    assert one != other
+    assert one != other, "the loss at 0.3 must differ from that at the float32 beside it"

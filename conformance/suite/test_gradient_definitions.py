@@ -51,7 +51,7 @@ def test_response_of_a_positive(
     found = [coefficients(implementation, call, dtype)[0, 1:3].sum() for call in (near, far)]
     exact = np.array(2 / RAW["temperature"] + {"supcon": 0.0, "tcl": 2.0}[loss])
     allowed = 2 * (allowed_rows(near) + allowed_rows(far))[:1]
-    accept(value_share(found[0] - found[1], exact, allowed, dtype), "the two responses")
+    accept(value_share(found[0] - found[1], exact, allowed, dtype), "the difference")
 
 
 @READABLE
@@ -63,7 +63,10 @@ def test_response_of_a_negative(
     call = readable(loss, NEAR, PAIRS)
     found = coefficients(implementation, call, dtype)[0, 2:].sum()
     exact = np.array(2 / RAW["temperature"])
-    accept(value_share(found, exact, 2 * allowed_rows(call)[:1], dtype), "the two responses")
+    accept(
+        value_share(found, exact, 2 * allowed_rows(call)[:1], dtype),
+        "the difference",
+    )
 
 
 @READABLE

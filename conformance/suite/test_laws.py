@@ -31,7 +31,8 @@ from tuned_contrastive.conformance.suite.laws import (
     rotation,
 )
 
-NAMES = (3, -(2**40), 2**33 + 3)
+NAMES = (3, -(2**40), 2**33 + 3, 1003, 1_000_003)
+"""What a cast, or a table of a customary size, would take for one another."""
 SCALES = (0.25, 0.75, 1.5, 2.0, 6.0)
 Data = st.DataObject
 

@@ -17,6 +17,7 @@ from tuned_contrastive.conformance.suite.calls import (
     ones,
     sample,
 )
+from tuned_contrastive.conformance.suite.laws import MANY, many_columns
 
 PLAIN: dict[str, Any] = {"temperature": 0.5, "normalize": True, "reduction": "mean"}
 HALF_AS_FLOAT32 = {"float64": "float64", "float32": "float32", "bfloat16": "float32"}
@@ -61,6 +62,19 @@ def test_same_bits_twice(implementation: Implementation, loss: str, dtype: str) 
     first, again = gradients(implementation, call, dtype), gradients(implementation, call, dtype)
     assert first[0].tobytes() == again[0].tobytes()
     assert first[1].tobytes() == again[1].tobytes()
+
+
+@pytest.mark.clause("NUM-14")
+@pytest.mark.needs(
+    flat=True, dtypes=("float64", "float32"), free=("temperature",), rows=MANY,
+    parameters={"normalize": True, "reduction": "mean"},
+)  # fmt: skip
+@pytest.mark.parametrize("temperature", [0.5, 64.0])
+def test_every_column_counts_at_every_temperature(
+    implementation: Implementation, loss: str, dtype: str, temperature: float, accept: Accept
+) -> None:
+    call, exact = many_columns(loss, temperature)
+    accept(loss_share(implementation.loss(call.case(dtype)).loss, exact, call, dtype, calls=1))
 
 
 @pytest.mark.clause("NUM-18")
