@@ -292,8 +292,8 @@ def test_floor_is_positive_and_grows_as_its_formula() -> None:
     for _ in range(3):
         floor.sample()
     told = floor.as_json(64, 128)
-    assert 0 < told["quartiles"][0] <= told["seconds"] <= told["quartiles"][1]
-    assert told["samples"] == 3
+    assert min(told["seconds"], *told["quartiles"], *told["rounds"]) > 0
+    assert told["samples"] == len(told["rounds"]) == 3
     assert floor_seconds(10, 3, 1200.0, 0.01) == pytest.approx(1 + 1)
 
 
