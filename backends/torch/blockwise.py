@@ -98,7 +98,6 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _is_transformed() -> bool:
     """Return whether a transform of `torch.func`, or forward mode, is around what is traced.
 
@@ -106,6 +105,10 @@ def _is_transformed() -> bool:
     """
     is_forward = torch.autograd.forward_ad._current_level >= 0
     return is_forward or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+# As `torch.compiler.assume_constant_result` does, which loads the compiler: a second for everybody.
+_is_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _scalars(

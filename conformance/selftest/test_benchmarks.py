@@ -200,7 +200,7 @@ def test_right_rival_is_timed(rivals: Path) -> None:
 
 def test_wrong_rival_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
     done = run(
-        "speed", *TINY, "--losses", "supcon", "--rival", "mine.py:with_anchor", "--json", "a.json",
+        "speed", *TINY, "--losses", "tcl", "--rival", "mine.py:with_anchor", "--json", "a.json",
         cwd=rivals,
     )  # fmt: skip
     found = statuses(rivals / "a.json")["mine.py:with_anchor"]
@@ -213,7 +213,7 @@ def test_wrong_rival_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
 @pytest.mark.parametrize("attribute", ["greedy", "deadly", "leaving"])
 def test_rival_without_memory_or_life_leaves_the_others(rivals: Path, attribute: str) -> None:
     done = run(
-        "speed", *TINY, "--losses", "supcon", "--rival", f"mine.py:{attribute}", "--json", "a.json",
+        "speed", *TINY, "--losses", "tcl", "--rival", f"mine.py:{attribute}", "--json", "a.json",
         cwd=rivals,
     )  # fmt: skip
     found = statuses(rivals / "a.json")
@@ -244,7 +244,7 @@ def test_memory_is_measured_in_a_fresh_process(tmp_path: Path) -> None:
 
 
 def test_memory_of_a_wrong_rival_is_not_told(rivals: Path) -> None:
-    words = ["--frameworks", "torch", "--losses", "supcon", "--sizes", "300", "--quick"]
+    words = ["--frameworks", "torch", "--losses", "tcl", "--sizes", "300", "--quick"]
     done = run(
         "memory", *words, "--rival", "mine.py:with_anchor", "--json", "a.json", cwd=rivals
     )  # fmt: skip
