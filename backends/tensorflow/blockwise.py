@@ -134,17 +134,17 @@ def _of_tensors(scalars: Sequence[Scalar], slope: Tensor, *dks: Tensor) -> list[
     return [tf.cast(d, value.dtype) for d, value in pairs if isinstance(value, Tensor)]
 
 
-def _run(function: Callable[..., Any], form: Any, *arguments: Any) -> Any:
+def _run(function: Callable[..., Any], static: Any, *arguments: Any) -> Any:
     """Call a function of tensors, which when eager is traced once: loops of Python are slow."""
     if tf.executing_eagerly():
-        return _traced(function, form)(*arguments)
-    return function(form, *arguments)
+        return _traced(function, static)(*arguments)
+    return function(static, *arguments)
 
 
 @lru_cache(64)
-def _traced(function: Callable[..., Any], form: Any) -> Callable[..., Any]:
+def _traced(function: Callable[..., Any], static: Any) -> Callable[..., Any]:
     traced: Callable[..., Any] = tf.function(
-        partial(function, form), autograph=False, reduce_retracing=True
+        partial(function, static), autograph=False, reduce_retracing=True
     )
     return traced
 

@@ -1,0 +1,175 @@
+"""The tiled form of the TensorFlow backend: what tapes, forward mode and maps make of it."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tuned_contrastive import reference
+from tuned_contrastive.backends.tensorflow import blockwise, dense, supcon_loss, tcl_loss
+from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+from tuned_contrastive.conformance.protocol import Case
+from tuned_contrastive.reference.oracle import hessian_vector_product
+
+ADAPTER = TensorFlow()
+LABELS = np.array([3, 0, 1, 0, 3, 2, 1, 0, 3, 3, 1])  # class 2 has one row
+ROWS = np.random.default_rng(0).normal(size=(11, 5))
+CLOSE = 1e-11
+NO_XLA = ADAPTER.capabilities.not_run.get("xla", "")
+needs_xla = pytest.mark.skipif(bool(NO_XLA), reason=NO_XLA)
+compilers = pytest.mark.parametrize("xla", [False, pytest.param(True, marks=needs_xla)])
+sides = pytest.mark.parametrize("block_size", [0, 4])
+
+
+@pytest.mark.clause("GRD-13")
+def test_second_derivatives_where_a_run_chooses_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
+    signature = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
+
+    def along(x: tf.Tensor, y: tf.Tensor, block_size: int | None) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = supcon_loss(x, y, block_size=block_size)
+            slope = tf.reduce_sum(inner.gradient(loss, x) * tf.cos(x))
+        return outer.gradient(slope, x)
+
+    chosen, by_pairs = (
+        tf.function(partial(along, block_size=size), signature, autograph=False)
+        for size in (None, 0)
+    )
+    for count in (7, 8):
+        given = tf.constant(ROWS[:count]), tf.constant(LABELS[:count])
+        np.testing.assert_allclose(chosen(*given), by_pairs(*given), rtol=CLOSE, atol=1e-12)
+
+
+@pytest.mark.parametrize(("named", "form"), [(True, blockwise), (False, dense)])
+def test_a_map_is_known_by_more_than_the_name_of_a_scope(
+    named: bool, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    for each in (dense, blockwise):
+        monkeypatch.setattr(each, "anchor_losses", partial(_told, each.anchor_losses, taken, each))
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def twice(x: tf.Tensor) -> tf.Tensor:
+        if named:
+            with tf.name_scope("loop_body"):
+                return supcon_loss(x, LABELS, block_size=3)
+        loss = partial(supcon_loss, labels=LABELS, block_size=3)
+        return [tf.vectorized_map(loss, tf.stack([x, x])) for _ in range(2)]
+
+    twice.get_concrete_function(tf.constant(ROWS))
+    assert {*taken} == {form}
+
+
+@sides
+@pytest.mark.clause("GRD-13")
+def test_second_derivatives(block_size: int) -> None:
+    given: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 0.25}
+    along: dict[str, Any] = {
+        "embeddings": np.cos(ROWS[:6]),
+        "temperature": 0.75,
+        "k1": -0.5,
+        "k2": 1.25,
+    }
+    tiled = {**given, "block_size": block_size}
+    case = Case("tcl", ROWS[:6], LABELS[:6], tiled, "float64", "eager", True)
+    found: Any = ADAPTER.hessian_vector_product(case, along)
+    exact = hessian_vector_product("tcl", ROWS[:6], LABELS[:6].tolist(), direction=along, **given)
+    np.testing.assert_allclose(found.embeddings, exact["embeddings"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.temperature, float(exact["temperature"]), rtol=1e-9)
+
+
+@sides
+@pytest.mark.clause("GRD-14")
+@pytest.mark.parametrize("transform", ADAPTER.transforms)
+def test_transforms_do_not_depend_on_the_path(block_size: int, transform: str) -> None:
+    given = {"temperature": 0.3, "k1": 2.0, "k2": 0.7, "block_size": block_size}
+    case = Case("tcl", ROWS[:7], LABELS[:7], given, "float64", "eager", False)
+    found, plain = ADAPTER.transformed(transform, case)
+    np.testing.assert_allclose(found, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.clause("GRD-14")
+@pytest.mark.parametrize("count", [7, 8])
+@pytest.mark.parametrize("transform", ADAPTER.transforms)
+def test_transforms_on_both_sides_of_the_threshold(
+    count: int, transform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blockwise, "THRESHOLD", (8, 8))
+    given = {"temperature": 0.3, "k1": 2.0, "k2": 0.7, "block_size": None}
+    case = Case("tcl", ROWS[:count], LABELS[:count], given, "float64", "eager", False)
+    found, plain = ADAPTER.transformed(transform, case)
+    np.testing.assert_allclose(found, plain, rtol=1e-10, atol=1e-12)
+
+
+@sides
+@compilers
+@pytest.mark.clause("GRD-14", "NUM-16")
+def test_forward_mode_inside_a_function(block_size: int, xla: bool) -> None:
+    def slope(x: Any) -> Any:
+        with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as forward:
+            value = tcl_loss(x, LABELS, block_size=block_size)
+        return forward.jvp(value)
+
+    exact = np.sum(reference.tcl_gradients(ROWS, LABELS).embeddings * np.cos(ROWS))
+    np.testing.assert_allclose(
+        tf.function(slope, jit_compile=xla)(tf.constant(ROWS)), exact, rtol=CLOSE
+    )
+
+
+@sides
+@pytest.mark.clause("GRD-14")
+def test_forward_mode_around_a_function(block_size: int) -> None:
+    x, function = tf.constant(ROWS), tf.function(partial(tcl_loss, block_size=block_size))
+    with tf.autodiff.ForwardAccumulator(x, tf.cos(x)) as forward:
+        value = function(x, LABELS)
+    exact = np.sum(reference.tcl_gradients(ROWS, LABELS).embeddings * np.cos(ROWS))
+    np.testing.assert_allclose(forward.jvp(value), exact, rtol=CLOSE)
+
+
+@sides
+@pytest.mark.clause("GRD-13")
+def test_second_derivative_of_a_function(block_size: int) -> None:
+    def second(loss: Any) -> Any:
+        x = tf.constant(ROWS)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value = loss(x, LABELS)
+            slope = tf.reduce_sum(inner.gradient(value, x) * tf.cos(x))
+        return outer.gradient(slope, x)
+
+    expected = second(partial(tcl_loss, block_size=0))
+    found = second(tf.function(partial(tcl_loss, block_size=block_size)))
+    np.testing.assert_allclose(found, expected, rtol=CLOSE, atol=1e-12)
+
+
+@pytest.mark.clause("GRD-13", "GRD-15")
+def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
+    random = np.random.default_rng(7)
+    x, v = 1 + random.normal(size=(100, 4)) / 20, random.normal(size=(100, 4))
+
+    def product(dtype: Any) -> Any:
+        rows, along = tf.constant(x, dtype), tf.constant(v, dtype)
+        with tf.GradientTape() as second:
+            second.watch(rows)
+            with tf.GradientTape() as first:
+                first.watch(rows)
+                loss = supcon_loss(rows, np.zeros(100, int), temperature=0.025)
+            slope = first.gradient(loss, rows)
+        return second.gradient(slope, rows, along).numpy()
+
+    found, exact = product(tf.float32), product(tf.float64)
+    # The term that divides by the square of a sum of e^40 is most of it.
+    assert np.linalg.norm(found - exact) < 0.02 * np.linalg.norm(exact)
+
+
+def _told(chosen: Any, taken: list[Any], of: Any, *given: Any) -> Any:
+    taken.append(of)
+    return chosen(*given)
