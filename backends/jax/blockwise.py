@@ -24,7 +24,8 @@ THRESHOLD = (128, 768)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
 CPU): at 256 rows 1.01 : 1.16 ms for SupCon and 0.87 : 0.94 for TCL. The second where only a run can
 tell whether a maximum has to be taken off, as with parameters that are arrays or rows that are not
-normalised: there SupCon takes 1.49 : 1.15 ms at 256 rows and 8.9 : 10.2 at 1024."""
+normalised: there SupCon takes 4.1 : 4.0 ms at 768 rows and 6.5 : 8.0 at 1024, TCL 4.3 : 4.6 and
+6.4 : 8.9; at 256 SupCon took 1.49 : 1.15 on an older CPU."""
 
 BLOCK_SIZE = {"cpu": 1280}
 """Rows of the largest tile; elsewhere not measured, 4096. Half as many where only a run can tell,

@@ -1,8 +1,9 @@
 """A bare loss function or module class as an implementation: its parameters are its signature's."""
 
 import inspect
+import math
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -68,6 +69,13 @@ class Bare:
             got = f"{type(value).__name__}: {reprlib.repr(value)}"
             raise AnswerError(f"{self.name} must return {allowed}, got {got}")
         return value
+
+    def arriving(self, upstream: Float64, shape: Sequence[int]) -> Float64:
+        """Return the gradient in a loss in its shape; AnswerError where it is of another size."""
+        if math.prod(shape) != upstream.size:
+            told = f"{self.name} must return a loss of shape {upstream.shape}, got {tuple(shape)}"
+            raise AnswerError(told)
+        return upstream.reshape(shape)
 
     def rows(self, case: Case) -> Float64:
         """Return the embeddings in the shape that the function takes."""

@@ -36,8 +36,8 @@ class BareJax:
         """Return the loss and its gradient in the embeddings."""
         rows, labels = self._rows(case), self._labels(case)
         loss, pull = jax.vjp(lambda rows: self._call(case, rows, labels), rows)
-        arriving = self._put(upstream, loss.dtype.name).reshape(loss.shape)
-        (found,) = pull(arriving)
+        arriving = self.bare.arriving(upstream, loss.shape)
+        (found,) = pull(self._put(arriving, loss.dtype.name))
         gradient = found.reshape(case.embeddings.shape)
         return self._outcome(case, rows, labels, loss, gradient)
 

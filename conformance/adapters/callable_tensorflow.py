@@ -37,8 +37,8 @@ class BareTensorflow:
             with tf.GradientTape() as tape:
                 tape.watch(rows)
                 loss = self._loss(case, rows, labels)
-            arriving = tf.reshape(tf.constant(upstream, loss.dtype), tf.shape(loss))
-            found = tape.gradient(loss, rows, arriving)
+            arriving = self.bare.arriving(upstream, loss.shape)
+            found = tape.gradient(loss, rows, tf.constant(arriving, loss.dtype))
             return self._outcome(case, rows, labels, loss, tf.reshape(found, case.embeddings.shape))
 
     def _given(self, case: Case) -> tuple[Tensor, Tensor | None]:

@@ -28,8 +28,9 @@ class BareTorch:
         """Return the loss and its gradient in the embeddings."""
         called = self._call(case)
         rows, _, loss = called
-        arriving = torch.tensor(upstream, dtype=loss.dtype, device=loss.device)
-        (found,) = torch.autograd.grad(loss, [rows], arriving.reshape(loss.shape))
+        given = self.bare.arriving(upstream, loss.shape)
+        arriving = torch.tensor(given, dtype=loss.dtype, device=loss.device)
+        (found,) = torch.autograd.grad(loss, [rows], arriving)
         return self._outcome(case, called, found.reshape(case.embeddings.shape))
 
     def _call(self, case: Case) -> tuple[Tensor, Tensor | None, Tensor]:

@@ -150,6 +150,19 @@ def test_a_value_that_is_no_tensor_is_told_as_such() -> None:
             call(case)
 
 
+def test_a_loss_of_another_shape_is_told_as_such() -> None:
+    subject = bare_implementation(
+        lambda embeddings, labels, temperature=0.1, reduction="mean": embeddings.sum(),
+        name="mine",
+        framework="torch",
+        loss="supcon",
+        assume="normalizes",
+    )
+    case = Case("supcon", np.eye(2), np.array([0, 0]), {"reduction": "none"})
+    with pytest.raises(AnswerError, match=r"mine must return a loss of shape \(2,\), got \(\)"):
+        subject.gradients(case, np.ones(2))
+
+
 @pytest.mark.parametrize(
     ("attribute", "options", "told"),
     [
