@@ -116,7 +116,7 @@ def products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Arra
     rows, columns, _ = lax.optimization_barrier(given)  # type: ignore[no-untyped-call]
     # In range, the rows are divided, not the products, which are more.
     dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
-    found = dot(rows, columns) if tile.shift else dot(rows / T, columns)
+    found = dot(rows, columns) if tile.shift else dot(rows * (1 / T), columns)
     if tile.diagonal:  # NUM-10: the product of a row with itself may overflow
         found = jnp.where(equal(blocks.places, tile), 0, found)
     return (found, found / T) if tile.shift else (found * T, found)

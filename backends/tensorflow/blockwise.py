@@ -68,7 +68,7 @@ def anchor_losses(
     scalars = (T, k1, k2)
     tensors = [value for value in scalars if isinstance(value, Tensor)]
     low = isinstance(k1, Tensor) or k1 != 0
-    split = low or isinstance(k2, Tensor) or k2 != 1
+    split = isinstance(k2, Tensor) or k2 != 1
     limit = LARGEST_EXPONENT[z.dtype]
     plain = dense.fits(limit, T, k1, k2) if normalize and not tensors else None
     kept = (split, low, isinstance(T, Tensor))

@@ -15,6 +15,7 @@ LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 320.0}
 """Up to this size, sums of exp(s/T) and what they are divided by stay in range as they are."""
 
 Parts = tuple[Tensor, ...]
+Lists = list[tf.TensorArray]
 Tile = Callable[[Tensor, Tensor, bool, bool], tuple[Parts, Parts]]
 
 
@@ -33,6 +34,7 @@ class Blocks(NamedTuple):
 
     z: Tensor  # (n, B, D)
     t: Tensor  # z/T
+    turned: Tensor  # (n, D, B), z: XLA multiplies slowly by a transposed tile
     ranks: Tensor  # (n, B), -1 for appended rows
     shares: Tensor  # (n, B), 1/|P(i)|
     reach: Tensor  # (n,), the first later block that shares no class with this one
@@ -66,10 +68,11 @@ def cut_rows(z: Tensor, T: Tensor, order: Order, block: int, even: bool) -> Bloc
         return tf.reshape(values, shape)
 
     sorted_z = tf.gather(z, order.order)
+    cut_z = blocks(sorted_z, 0)
     shares = 1 / tf.cast(tf.maximum(order.sizes, 1), z.dtype)
     reach = -(-tf.reduce_max(blocks(order.ends, 0), 1) // B)
     return Blocks(
-        *(blocks(sorted_z, 0), blocks(sorted_z / T, 0)),
+        *(cut_z, blocks(sorted_z / T, 0), tf.transpose(cut_z, [0, 2, 1])),
         *(blocks(order.ranks, -1), blocks(shares, 0), reach, N // B),
     )
 
@@ -82,41 +85,42 @@ def cut_like(b: Blocks, values: Tensor, appended: float) -> Tensor:
 
 
 def sweep(
-    b: Blocks, start: Parts, tile: Tile, merge: Callable[[Parts, Parts], Parts]
-) -> list[Tensor]:
-    """Return for each block the merged parts of its tiles, (n, ...); every tile is made once.
+    b: Blocks, across: Parts, down: Parts, tile: Tile, merge: Callable[[Parts, Parts], Parts]
+) -> tuple[Parts, Parts]:
+    """Return for each block the merged parts of its rows and of its columns, (n, ...) each.
 
-    What columns are owed is kept by block: a loop copies a whole (N, D) sum each time it is added
-    to, but not the list of its blocks. One iteration at a time, so that one tile is alive.
+    Both begin with what is given; every tile is made once. What columns are owed is kept by block:
+    a loop copies a whole (N, D) sum each time it is added to, but not the list of its blocks. One
+    iteration at a time, so that one tile is alive.
     """
     n = tf.shape(b.z)[0]
-    arrays = [_repeated(part, n) for part in start]
+    lists = [[_repeated(part, n) for part in start] for start in (across, down)]
 
-    def add(arrays: list[tf.TensorArray], k: Tensor, parts: Parts) -> list[tf.TensorArray]:
-        merged = merge(tuple(array.read(k) for array in arrays), parts)
-        return [array.write(k, part) for array, part in zip(arrays, merged, strict=True)]
-
-    def row(i: Tensor, arrays: list[tf.TensorArray]) -> tuple[Tensor, list[tf.TensorArray]]:
+    def row(i: Tensor, rows: Lists, columns: Lists) -> tuple[Tensor, Lists, Lists]:
         reach = tf.gather(b.reach, i)
 
-        def column(
-            j: Tensor, here: Parts, arrays: list[tf.TensorArray]
-        ) -> tuple[Tensor, Parts, list[tf.TensorArray]]:
+        def column(j: Tensor, here: Parts, columns: Lists) -> tuple[Tensor, Parts, Lists]:
             masked = (j < reach) | (j >= b.full)
-            across, down = tf.cond(
+            right, below = tf.cond(
                 masked, lambda: tile(i, j, True, False), lambda: tile(i, j, False, False)
             )
-            return j + 1, _shaped(merge(here, across), here), add(arrays, j, down)
+            below = merge(tuple(each.read(j) for each in columns), below)
+            return j + 1, _shaped(merge(here, right), here), _written(columns, j, below)
 
         here, _ = tile(i, i, True, True)
-        here = _shaped(here, start)
-        _, here, arrays = tf.while_loop(
-            lambda j, *_: j < n, column, (i + 1, here, arrays), parallel_iterations=1
+        here = _shaped(here, across)
+        _, here, columns = tf.while_loop(
+            lambda j, *_: j < n, column, (i + 1, here, columns), parallel_iterations=1
         )
-        return i + 1, add(arrays, i, here)
+        return i + 1, _written(rows, i, here), columns
 
-    _, arrays = tf.while_loop(lambda i, _: i < n, row, (0, arrays), parallel_iterations=1)
-    return [array.stack() for array in arrays]
+    _, *lists = tf.while_loop(lambda i, *_: i < n, row, (0, *lists), parallel_iterations=1)
+    rows, columns = (tuple(each.stack() for each in some) for some in lists)
+    return rows, columns
+
+
+def _written(lists: Lists, k: Tensor, parts: Parts) -> Lists:
+    return [each.write(k, part) for each, part in zip(lists, parts, strict=True)]
 
 
 def _repeated(part: Tensor, n: Tensor) -> tf.TensorArray:

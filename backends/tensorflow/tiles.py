@@ -68,13 +68,12 @@ def losses(
 
     *logs, mean = _plain_or_not(plan, z, (T, log_k1, log_k2), sums)
     zero, nothing = tf.constant(0, z.dtype), tf.fill([N], tf.constant(-math.inf, z.dtype))
-    if plan.split:
-        positives, negatives, low = logs if plan.low else (*logs, nothing)
-        terms = tf.stack([positives, negatives + log_k2, low + log_k1])
+    log_d, negatives = logs[0], logs[1] if plan.split else nothing
+    low = logs[-1] if plan.low else nothing
+    if plan.split or plan.low:
+        terms = tf.stack([log_d, negatives + log_k2, low + log_k1])
         maximum = tf.maximum(tf.reduce_max(terms, 0), z.dtype.min)
         log_d = maximum + tf.math.log(tf.reduce_sum(tf.exp(terms - maximum), 0))
-    else:
-        (log_d,), negatives, low = logs, nothing, nothing
     losses = tf.gather(tf.where(order.sizes > 0, log_d - mean, zero), order.places)
     return losses, log_d, negatives, low
 
@@ -148,7 +147,8 @@ def _log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]
         sums = [_merged(p, q, terms.plain) for p, q in zip(x[:-1], y[:-1], strict=True)]
         return (*sums, x[-1] + y[-1])
 
-    *sums, mean = sweep(b, (*[start] * kinds, empty), tile, merge)
+    starts = (*[start] * kinds, empty)
+    *sums, mean = merge(*sweep(b, starts, starts, tile, merge))
     if not terms.plain:
         sums = [pair[:, 0] + tf.math.log(pair[:, 1]) for pair in sums]
     else:
@@ -184,10 +184,10 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
             if terms.split:
                 P, G = (both(t, c, i, j) for c in (weights.positives, weights.negatives))
                 G = tf.where(positives, P - attract, G)
-                if terms.low:
-                    low = tf.where(positives, T * both(-s, weights.low, i, j), zero)
             else:
                 G = both(t, weights.positives, i, j) - tf.where(positives, attract, zero)
+            if terms.low:
+                low = tf.where(positives, T * both(-s, weights.low, i, j), zero)
             G, t = tf.where(absent, zero, G), tf.where(absent, zero, t)
         # Without what k1 gives, a multiple of dL/dT that grows with T.
         slopes = tf.reduce_sum(t * G, 1) if terms.slope else tf.zeros_like(h[0])
@@ -195,13 +195,14 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
         across = tf.matmul(G, z_j)
         if diagonal:
             return (across, slopes), ()
-        return (across, 2 * slopes), (tf.matmul(G, z_i, transpose_a=True), tf.zeros_like(slopes))
+        return (across, 2 * slopes), (tf.matmul(tf.gather(b.turned, i), G),)
 
     def merge(x: Parts, y: Parts) -> Parts:
         return tuple(p + q for p, q in zip(x, y, strict=True))
 
-    g, slopes = sweep(b, (tf.zeros_like(b.z[0]), tf.zeros_like(h[0])), tile, merge)
-    return g, slopes
+    across, down = (tf.zeros_like(b.z[0]), tf.zeros_like(h[0])), (tf.zeros_like(b.turned[0]),)
+    (by_rows, slopes), (by_columns,) = sweep(b, across, down, tile, merge)
+    return by_rows + tf.transpose(by_columns, [0, 2, 1]), slopes
 
 
 def _sums(x: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
@@ -221,9 +222,10 @@ def _sums(x: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
 def _merged(x: Tensor, y: Tensor, plain: bool) -> Tensor:
     if plain:
         return x + y
-    maximum = tf.maximum(x[0], y[0])
-    total = x[1] * tf.exp(x[0] - maximum) + y[1] * tf.exp(y[0] - maximum)
-    return tf.stack([maximum, total])
+    (top, total), (other, more) = (tf.unstack(pair, axis=-2) for pair in (x, y))
+    maximum = tf.maximum(top, other)
+    total = total * tf.exp(top - maximum) + more * tf.exp(other - maximum)
+    return tf.stack([maximum, total], axis=-2)
 
 
 def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
