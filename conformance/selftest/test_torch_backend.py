@@ -1,6 +1,8 @@
 """What only the PyTorch backend has: modules, compilation, no reading back, autocast."""
 
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -171,6 +173,11 @@ def test_nothing_is_read_back(loss: Any) -> None:
         value = loss(rows, torch.empty(3, dtype=torch.int64), temperature=temperature)
         found = torch.autograd.grad(value, (rows, temperature))
     assert [tuple(gradient.shape) for gradient in found] == [(3, 2, 5), ()]
+
+
+def test_the_import_loads_no_compiler() -> None:
+    code = "import sys, tuned_contrastive.backends.torch; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.clause("SUP-11")
