@@ -146,6 +146,7 @@ def masks(ranks: Tensor, i: Tensor, j: Tensor, diagonal: bool) -> tuple[Tensor, 
     same = tf.equal(rows, columns)  # (B, B)
     absent = (columns < 0) | tf.zeros_like(same)
     if diagonal:
-        # The anchor leaves before any maximum (NUM-10): its own product may overflow.
-        absent |= tf.eye(tf.size(columns), dtype=tf.bool)
+        # The anchor leaves before any maximum (NUM-10): its own product may overflow. Appended rows
+        # are in the last block, and so on the diagonal only.
+        absent |= (rows < 0) | tf.eye(tf.size(columns), dtype=tf.bool)
     return same, same & ~absent, absent

@@ -93,7 +93,7 @@ def gradients(
     w = tf.where(anchors, tf.gather(w, order.order), tf.zeros_like(log_d))
     # Taken out: a small weight times a small exponential would vanish.
     unit = tf.reduce_max(tf.abs(w))
-    unit = tf.where(tf.equal(unit, 0), tf.ones_like(unit), unit)
+    unit = tf.where((unit > 0) & (unit < math.inf), unit, tf.ones_like(unit))
     w /= unit
     # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
     # by one after the other they would: XLA multiplies the divisors first.
@@ -125,7 +125,7 @@ def _log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]
 
     def tile(i: Tensor, j: Tensor, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
         if not masked:
-            t = tf.matmul(tf.gather(b.t, i), tf.gather(b.z, j), transpose_b=True)
+            t = _quotients(b, T, i, j, terms)
             pairs = [(start, start)] * kinds + [(empty, empty)]
             pairs[terms.split] = _sums(t, terms.plain)
             return tuple(across for across, _ in pairs), tuple(down for _, down in pairs)
@@ -165,19 +165,17 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
         """Return w_i exp(x - c_i) + w_j exp(x - c_j), (B, B)."""
         (w_i, c_i), (w_j, c_j) = ((tf.gather(weights.w, k), tf.gather(c, k)) for k in (i, j))
         if terms.plain:
-            limit = math.log(x.dtype.max) - 1  # met only where no such pair is
-            a_i, a_j = (w * tf.exp(tf.minimum(-c, limit)) for w, c in ((w_i, c_i), (w_j, c_j)))
+            a_i, a_j = w_i * tf.exp(-c_i), w_j * tf.exp(-c_j)
             return tf.exp(x) * (a_i[:, None] + a_j)
         return w_i[:, None] * tf.exp(x - c_i[:, None]) + w_j * tf.exp(x - c_j)
 
     def tile(i: Tensor, j: Tensor, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
-        z_i, z_j = tf.gather(b.z, i), tf.gather(b.z, j)
-        low = zero
+        z_j, low = tf.gather(b.z, j), zero
         if not masked:
-            t = tf.matmul(tf.gather(b.t, i), z_j, transpose_b=True)
+            t = _quotients(b, T, i, j, terms)
             G = both(t, weights.negatives, i, j)
         else:
-            s = tf.matmul(z_i, z_j, transpose_b=True)
+            s = tf.matmul(tf.gather(b.z, i), z_j, transpose_b=True)
             t = s / T
             _, positives, absent = masks(b.ranks, i, j, diagonal)
             attract = tf.gather(h, i)[:, None] + tf.gather(h, j)
@@ -203,6 +201,13 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
     across, down = (tf.zeros_like(b.z[0]), tf.zeros_like(h[0])), (tf.zeros_like(b.turned[0]),)
     (by_rows, slopes), (by_columns,) = sweep(b, across, down, tile, merge)
     return by_rows + tf.transpose(by_columns, [0, 2, 1]), slopes
+
+
+def _quotients(b: Blocks, T: Tensor, i: Tensor, j: Tensor, terms: Terms) -> Tensor:
+    """Return s/T of a tile. In range the rows were divided, not the products, which are more."""
+    if terms.plain:
+        return tf.matmul(tf.gather(b.t, i), tf.gather(b.z, j), transpose_b=True)
+    return tf.matmul(tf.gather(b.z, i), tf.gather(b.z, j), transpose_b=True) / T
 
 
 def _sums(x: Tensor, plain: bool) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,8 @@ from tuned_contrastive.backends.tensorflow import (
     tcl_loss,
 )
 from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+from tuned_contrastive.reference.bounds import bounds
+from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
 ADAPTER = TensorFlow()
 LABELS = np.array([3, 0, 1, 0, 3, 2, 1, 0, 3, 3, 1])  # class 2 has one row
@@ -266,6 +268,39 @@ def test_gradient_at_a_huge_temperature(
     exact = reference.tcl_gradients(x.numpy(), [0, 0, 1], temperature=T, k1=k1).embeddings
     found = tape.gradient(loss, x)
     np.testing.assert_allclose(found, upstream * exact, rtol=1e-5, atol=1e-7 * upstream)
+
+
+@pytest.mark.clause("NUM-5", "NUM-8", "NUM-17")
+@pytest.mark.parametrize("block_size", [0, 2, 3, 4])
+def test_appended_rows_weigh_nothing_beside_a_small_denominator(block_size: int) -> None:
+    """At 120 degrees log D is -0.5/T + log 2, which exp(0/T) of an appended row is far above."""
+    angles = np.arange(3) * 2 * np.pi / 3
+    x, labels = np.stack([np.cos(angles), np.sin(angles)], 1).astype("float32"), [0, 0, 0]
+    T = tf.constant(1e-3, tf.float64)
+    value, found = found_of(x, labels, 1, supcon_loss, temperature=T, block_size=block_size)
+    exact = reference.supcon_gradients(x.astype("float64"), labels, temperature=1e-3)
+    allowed = bounds("supcon", x, labels, temperature=1e-3)
+    allowed = {name: UNIT_ROUNDOFF["float32"] * value for name, value in allowed.items()}
+    assert abs(value - exact.loss) < allowed["loss"]
+    assert (np.linalg.norm(found[0] - exact.embeddings, axis=1) < allowed["embeddings"]).all()
+    assert abs(found[1] - exact.temperature) < allowed["temperature"]
+
+
+@pytest.mark.clause("NUM-9", "NUM-17")
+@pytest.mark.parametrize("block_size", [0, 1, 3])
+def test_a_row_over_a_temperature_may_overflow_where_no_product_does(block_size: int) -> None:
+    x = tf.constant([[1e36, 0], [1e-36, 0], [0, 1e-36]])
+    value, (gradient,) = found_of(
+        x, [0, 1, 0], 1, temperature=1e-3, normalize=False, k1=0.0, block_size=block_size
+    )
+    exact = reference.tcl_gradients(
+        x.numpy().astype("float64"), [0, 1, 0], temperature=1e-3, normalize=False, k1=0.0
+    )
+    with np.errstate(over="ignore"):
+        expected = exact.embeddings.astype("float32")
+    assert np.isinf(expected).any()
+    np.testing.assert_allclose(value, exact.loss, rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 
 
 @cache
