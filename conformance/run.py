@@ -78,8 +78,7 @@ class Result:
 
         What was declared tells nothing new.
         """
-        declared = [record for record in self.ran if declared_as(record, self.declared)]
-        return most_telling([record for record in self.ran if record not in declared])
+        return most_telling([each for each in self.ran if not declared_as(each, self.declared)])
 
     @property
     def shares(self) -> dict[str, dict[str, float]]:

@@ -16,17 +16,16 @@ from tuned_contrastive.backends.tensorflow import (
     supcon_loss,
     tcl_loss,
 )
-from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+from tuned_contrastive.conformance.selftest.tensorflow_samples import (
+    CLOSE,
+    LABELS,
+    ROWS,
+    compilers,
+    forms_taken,
+)
 from tuned_contrastive.reference.bounds import bounds
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
-ADAPTER = TensorFlow()
-LABELS = np.array([3, 0, 1, 0, 3, 2, 1, 0, 3, 3, 1])  # class 2 has one row
-ROWS = np.random.default_rng(0).normal(size=(11, 5))
-CLOSE = 1e-11
-NO_XLA = ADAPTER.capabilities.not_run.get("xla", "")
-needs_xla = pytest.mark.skipif(bool(NO_XLA), reason=NO_XLA)
-compilers = pytest.mark.parametrize("xla", [False, pytest.param(True, marks=needs_xla)])
 sizes = pytest.mark.parametrize("block_size", [1, 3, 11, 1000])
 
 
@@ -77,9 +76,7 @@ def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
 def test_the_form_is_chosen_by_the_number_of_rows(
     count: int | None, xla: bool, learnt: bool, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Any] = []
-    for each in (dense, blockwise):
-        monkeypatch.setattr(each, "anchor_losses", partial(_told, each.anchor_losses, taken, each))
+    taken = forms_taken(monkeypatch)
     monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
     signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
     T = tf.constant(0.1) if learnt else 0.1
@@ -110,11 +107,6 @@ def test_a_run_chooses_the_form_where_the_number_of_rows_is_not_known(
     for count in (least - 1, least):
         found = float(loss(tf.constant(ROWS[:count]), labels[:count]))
         assert (found > 100) == (count < least)
-
-
-def _told(chosen: Any, taken: list[Any], of: Any, *given: Any) -> Any:
-    taken.append(of)
-    return chosen(*given)
 
 
 @pytest.mark.clause("SUP-7", "SUP-9", "NUM-10")

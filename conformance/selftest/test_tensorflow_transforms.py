@@ -9,50 +9,54 @@ import tensorflow as tf
 
 from tuned_contrastive import reference
 from tuned_contrastive.backends.tensorflow import blockwise, dense, supcon_loss, tcl_loss
-from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
 from tuned_contrastive.conformance.protocol import Case
+from tuned_contrastive.conformance.selftest.tensorflow_samples import (
+    ADAPTER,
+    CLOSE,
+    LABELS,
+    ROWS,
+    compilers,
+    forms_taken,
+)
 from tuned_contrastive.reference.oracle import hessian_vector_product
 
-ADAPTER = TensorFlow()
-LABELS = np.array([3, 0, 1, 0, 3, 2, 1, 0, 3, 3, 1])  # class 2 has one row
-ROWS = np.random.default_rng(0).normal(size=(11, 5))
-CLOSE = 1e-11
-NO_XLA = ADAPTER.capabilities.not_run.get("xla", "")
-needs_xla = pytest.mark.skipif(bool(NO_XLA), reason=NO_XLA)
-compilers = pytest.mark.parametrize("xla", [False, pytest.param(True, marks=needs_xla)])
 sides = pytest.mark.parametrize("block_size", [0, 4])
+
+
+def product(rows: Any, labels: Any) -> Any:
+    """Return the second derivative of SupCon in up to 6 rows, along their cosines."""
+    along: dict[str, Any] = {"embeddings": np.cos(rows), "temperature": 0.0}
+    exact = hessian_vector_product(
+        "supcon", rows, labels.tolist(), temperature=0.1, direction=along
+    )
+    return exact["embeddings"]
 
 
 @pytest.mark.clause("GRD-13")
 def test_second_derivatives_where_a_run_chooses_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
+    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 6))
     signature = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
 
-    def along(x: tf.Tensor, y: tf.Tensor, block_size: int | None) -> tf.Tensor:
+    def along(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as outer:
             outer.watch(x)
             with tf.GradientTape() as inner:
                 inner.watch(x)
-                loss = supcon_loss(x, y, block_size=block_size)
-            slope = tf.reduce_sum(inner.gradient(loss, x) * tf.cos(x))
-        return outer.gradient(slope, x)
+                loss = supcon_loss(x, y)
+            slope = inner.gradient(loss, x)
+        return outer.gradient(slope, x, tf.cos(x))
 
-    chosen, by_pairs = (
-        tf.function(partial(along, block_size=size), signature, autograph=False)
-        for size in (None, 0)
-    )
-    for count in (7, 8):
-        given = tf.constant(ROWS[:count]), tf.constant(LABELS[:count])
-        np.testing.assert_allclose(chosen(*given), by_pairs(*given), rtol=CLOSE, atol=1e-12)
+    second = tf.function(along, signature, autograph=False)
+    for count in (5, 6):
+        given = ROWS[:count], LABELS[:count]
+        np.testing.assert_allclose(second(*given), product(*given), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("named", "form"), [(True, blockwise), (False, dense)])
 def test_a_map_is_known_by_more_than_the_name_of_a_scope(
     named: bool, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Any] = []
-    for each in (dense, blockwise):
-        monkeypatch.setattr(each, "anchor_losses", partial(_told, each.anchor_losses, taken, each))
+    taken = forms_taken(monkeypatch)
 
     @tf.function  # type: ignore[untyped-decorator]
     def twice(x: tf.Tensor) -> tf.Tensor:
@@ -135,19 +139,16 @@ def test_forward_mode_around_a_function(block_size: int) -> None:
 @sides
 @pytest.mark.clause("GRD-13")
 def test_second_derivative_of_a_function(block_size: int) -> None:
-    def second(loss: Any) -> Any:
-        x = tf.constant(ROWS)
-        with tf.GradientTape() as outer:
-            outer.watch(x)
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                value = loss(x, LABELS)
-            slope = tf.reduce_sum(inner.gradient(value, x) * tf.cos(x))
-        return outer.gradient(slope, x)
-
-    expected = second(partial(tcl_loss, block_size=0))
-    found = second(tf.function(partial(tcl_loss, block_size=block_size)))
-    np.testing.assert_allclose(found, expected, rtol=CLOSE, atol=1e-12)
+    x, loss = tf.constant(ROWS[:6]), tf.function(partial(supcon_loss, block_size=block_size))
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            value = loss(x, LABELS[:6])
+        slope = inner.gradient(value, x)
+    found = outer.gradient(slope, x, tf.cos(x))
+    exact = product(ROWS[:6], LABELS[:6])
+    np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.clause("GRD-13", "GRD-15")
@@ -155,7 +156,7 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
     random = np.random.default_rng(7)
     x, v = 1 + random.normal(size=(100, 4)) / 20, random.normal(size=(100, 4))
 
-    def product(dtype: Any) -> Any:
+    def found_in(dtype: Any) -> Any:
         rows, along = tf.constant(x, dtype), tf.constant(v, dtype)
         with tf.GradientTape() as second:
             second.watch(rows)
@@ -165,11 +166,6 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
             slope = first.gradient(loss, rows)
         return second.gradient(slope, rows, along).numpy()
 
-    found, exact = product(tf.float32), product(tf.float64)
+    found, exact = found_in(tf.float32), found_in(tf.float64)
     # The term that divides by the square of a sum of e^40 is most of it.
     assert np.linalg.norm(found - exact) < 0.02 * np.linalg.norm(exact)
-
-
-def _told(chosen: Any, taken: list[Any], of: Any, *given: Any) -> Any:
-    taken.append(of)
-    return chosen(*given)

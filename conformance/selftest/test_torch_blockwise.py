@@ -416,6 +416,11 @@ def test_compiled_with_any_block_size(dynamic: bool | None) -> None:
         torch.testing.assert_close(compiled(x, y, block_size=block_size), supcon_loss(x, y))
 
 
+def test_a_constant_is_marked_as_torch_marks_it() -> None:
+    marked = torch.compiler.assume_constant_result(lambda: None)  # type: ignore[no-untyped-call]
+    assert vars(blockwise._is_transformed) == vars(marked) != {}
+
+
 def forward_mode(x: Tensor, y: Tensor) -> Tensor:
     found: Tensor = torch.func.jvp(lambda x: supcon_loss(x, y), (x,), (x.cos(),))[1]
     return found

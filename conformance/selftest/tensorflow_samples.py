@@ -1,0 +1,31 @@
+"""Rows, labels and forms that the tests of TensorFlow's tiles have in common."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuned_contrastive.backends.tensorflow import blockwise, dense
+from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
+
+ADAPTER = TensorFlow()
+LABELS = np.array([3, 0, 1, 0, 3, 2, 1, 0, 3, 3, 1])  # class 2 has one row
+ROWS = np.random.default_rng(0).normal(size=(11, 5))
+CLOSE = 1e-11
+NO_XLA = ADAPTER.capabilities.not_run.get("xla", "")
+needs_xla = pytest.mark.skipif(bool(NO_XLA), reason=NO_XLA)
+compilers = pytest.mark.parametrize("xla", [False, pytest.param(True, marks=needs_xla)])
+
+
+def forms_taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that gets the form of each call from now on."""
+    taken: list[Any] = []
+
+    def told(chosen: Any, form: Any, *given: Any) -> Any:
+        taken.append(form)
+        return chosen(*given)
+
+    for form in (dense, blockwise):
+        monkeypatch.setattr(form, "anchor_losses", partial(told, form.anchor_losses, form))
+    return taken
