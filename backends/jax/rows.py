@@ -114,8 +114,8 @@ def products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Arra
     # Or XLA lifts the only tile's product out of a loop, to make it where the loop has no turn.
     given = (blocks.z[tile.i], blocks.z[tile.j], tile.i)
     rows, columns, _ = lax.optimization_barrier(given)  # type: ignore[no-untyped-call]
-    # In range, the rows are scaled, not the products, which are more. By 1/T: of a division XLA
-    # makes one only in the losses, and so takes the gradient's product for another.
+    # In range, the rows are scaled, not the products, which are more. Not divided: XLA turns that
+    # into a factor in the losses alone, and no longer sees that the gradient's product is the same.
     dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
     found = dot(rows, columns) if tile.shift else dot(rows * (1 / T), columns)
     if tile.diagonal:  # NUM-10: the product of a row with itself may overflow

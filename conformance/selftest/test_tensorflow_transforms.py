@@ -19,16 +19,17 @@ from tuned_contrastive.conformance.selftest.tensorflow_samples import (
     forms_taken,
 )
 from tuned_contrastive.reference.oracle import hessian_vector_product
+from tuned_contrastive.spec import contract
 
 sides = pytest.mark.parametrize("block_size", [0, 4])
 
 
-def product(rows: Any, labels: Any) -> Any:
-    """Return the second derivative of SupCon in up to 6 rows, along their cosines."""
-    along: dict[str, Any] = {"embeddings": np.cos(rows), "temperature": 0.0}
-    exact = hessian_vector_product(
-        "supcon", rows, labels.tolist(), temperature=0.1, direction=along
-    )
+def product(loss: str, rows: Any, labels: Any) -> Any:
+    """Return the second derivative of a loss in up to 6 rows, along their cosines."""
+    given: dict[str, Any] = {"temperature": contract.TEMPERATURE}
+    given |= {"k1": contract.K1, "k2": contract.K2} if loss == "tcl" else {}
+    along: dict[str, Any] = {"embeddings": np.cos(rows), **dict.fromkeys(given, 0.0)}
+    exact = hessian_vector_product(loss, rows, labels.tolist(), direction=along, **given)
     return exact["embeddings"]
 
 
@@ -49,7 +50,8 @@ def test_second_derivatives_where_a_run_chooses_the_form(monkeypatch: pytest.Mon
     second = tf.function(along, signature, autograph=False)
     for count in (5, 6):
         given = ROWS[:count], LABELS[:count]
-        np.testing.assert_allclose(second(*given), product(*given), rtol=1e-9, atol=1e-12)
+        exact = product("supcon", *given)
+        np.testing.assert_allclose(second(*given), exact, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("named", "form"), [(True, blockwise), (False, dense)])
@@ -139,7 +141,7 @@ def test_forward_mode_around_a_function(block_size: int) -> None:
 @sides
 @pytest.mark.clause("GRD-13")
 def test_second_derivative_of_a_function(block_size: int) -> None:
-    x, loss = tf.constant(ROWS[:6]), tf.function(partial(supcon_loss, block_size=block_size))
+    x, loss = tf.constant(ROWS[:6]), tf.function(partial(tcl_loss, block_size=block_size))
     with tf.GradientTape() as outer:
         outer.watch(x)
         with tf.GradientTape() as inner:
@@ -147,7 +149,7 @@ def test_second_derivative_of_a_function(block_size: int) -> None:
             value = loss(x, LABELS[:6])
         slope = inner.gradient(value, x)
     found = outer.gradient(slope, x, tf.cos(x))
-    exact = product(ROWS[:6], LABELS[:6])
+    exact = product("tcl", ROWS[:6], LABELS[:6])
     np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-12)
 
 
