@@ -23,10 +23,10 @@ from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
 
-THRESHOLD = (768, 1280)
+THRESHOLD = 768
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 768 rows 9.3 : 11.4 ms for SupCon, 16.6 : 31.0 for TCL whose parameters are tensors. The
-second where they are numbers: TCL takes 20.2 : 21.4 ms at 1280, and at 1024 13.0 : 12.2."""
+CPU): at 768 rows 6.0 : 6.3 ms for SupCon, 8.6 : 9.0 for TCL, 9.2 : 18.1 for TCL whose parameters
+are tensors; at 640 rows 4.7 : 4.4, 8.2 : 6.0 and 9.0 : 13.9."""
 
 _Transform = torch._C._functorch.TransformType
 
@@ -34,12 +34,11 @@ BLOCK_SIZE = {"cpu": 512}
 """Rows of a tile: one that stays in the cache of a CPU; elsewhere not measured, 4096."""
 
 
-def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None) -> bool:
+def chosen(z: Tensor, block_size: int | None) -> bool:
     """Return whether the losses of these rows are computed by tiles."""
     if block_size is not None:
         return block_size > 0
-    by_numbers = not any(isinstance(value, Tensor) for value in (T, k1, k2))
-    return z.shape[0] >= THRESHOLD[by_numbers and k1 != 0]  # len would fix N for `torch.export`
+    return z.shape[0] >= THRESHOLD  # len would fix N for `torch.export`
 
 
 def anchor_losses(

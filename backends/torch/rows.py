@@ -186,7 +186,7 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     masked = not (normalize and is_number(scalars[1], 0) and is_number(scalars[2], 1))
     places, starts, shares = order
     is_sorted = masked and len(z) > block
-    parts, heads = _parts(order, is_sorted) if normalize and len(z) > PART else (None, None)
+    parts, heads = _parts(order, is_sorted) if normalize and _is_large(starts) else (None, None)
     if is_sorted:
         z, starts, shares = z[places], starts[places], shares[places]
     return Rows(
@@ -215,6 +215,13 @@ def kept_shape(N: int, block: int, dtype: torch.dtype) -> tuple[int, int, int]:
 def is_number(value: Scalar, number: float) -> bool:
     """Return whether a scalar is this number, and not a tensor."""
     return isinstance(value, float) and value == number
+
+
+def _is_large(starts: Tensor) -> bool:
+    """Return whether a class may have more than `PART` rows."""
+    if len(starts) <= PART or not starts.is_cpu:  # a device would have to be waited for
+        return len(starts) > PART
+    return int(starts.bincount().amax()) > PART
 
 
 def _parts(order: Order, is_sorted: bool) -> tuple[Tensor, Tensor]:

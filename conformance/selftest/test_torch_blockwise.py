@@ -21,8 +21,8 @@ from tuned_contrastive.backends.torch import TCLLoss, blockwise, dense, supcon_l
 from tuned_contrastive.backends.torch.rows import Rows, Scalars, cut_rows, kept_shape, sort_rows
 from tuned_contrastive.reference import tcl_gradients
 
-N = blockwise.THRESHOLD[1] + 39  # no multiple of 5: `labels` can be all different
-BOTH_SIDES = pytest.mark.parametrize("count", [blockwise.THRESHOLD[0] - 1, blockwise.THRESHOLD[0]])
+N = blockwise.THRESHOLD + 39  # no multiple of 5: `labels` can be all different
+BOTH_SIDES = pytest.mark.parametrize("count", [blockwise.THRESHOLD - 1, blockwise.THRESHOLD])
 CLASSES = {"one class": 1, "some": 7, "all different": N}
 
 
@@ -215,6 +215,13 @@ def test_supcon_needs_no_masks() -> None:
     assert not any(tile.masked for tile in found.tiles)
 
 
+@pytest.mark.parametrize(("classes", "apart"), [(1, True), (2, False)])
+def test_only_large_classes_are_added_up_in_parts(classes: int, apart: bool) -> None:
+    z = torch.nn.functional.normalize(rows())
+    found = arranged(z, labels(classes), (0.1, 2.0, 1.0), 64)
+    assert (found.parts is not None) == apart
+
+
 def test_only_tiles_near_the_diagonal_need_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(N)
     found = arranged(z, y, (0.1, 2.0, 1.0), 64)
@@ -232,17 +239,12 @@ def test_no_list_grows_with_the_pairs() -> None:
     assert peak < 8 * count
 
 
-@pytest.mark.parametrize(
-    ("k1", "which"), [(0.0, 0), (3.0, 1), (torch.tensor(3.0), 0)], ids=["supcon", "tcl", "learnt"]
-)
-def test_the_form_is_chosen_by_the_number_of_rows(
-    k1: Any, which: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "anchor_losses", None)
-    x = rows(blockwise.THRESHOLD[which], 2)
-    assert tcl_loss(x, labels(7, len(x)), k1=k1).isfinite()
+    x = rows(blockwise.THRESHOLD, 2)
+    assert supcon_loss(x, labels(7, len(x))).isfinite()
     with pytest.raises(TypeError, match="NoneType"):
-        tcl_loss(x[1:], labels(7, len(x) - 1), k1=k1)
+        supcon_loss(x[1:], labels(7, len(x) - 1))
 
 
 @BOTH_SIDES
@@ -337,7 +339,7 @@ class _Exported(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("least", "most"), [(10, blockwise.THRESHOLD[0] - 1), (blockwise.THRESHOLD[0], 5000)]
+    ("least", "most"), [(10, blockwise.THRESHOLD - 1), (blockwise.THRESHOLD, 5000)]
 )
 def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
     least: int, most: int
