@@ -96,7 +96,7 @@ def _positives(labels: Tensor, dtype: torch.dtype) -> Tensor:
         same = (labels[:, None] == labels).to(dtype)  # fused
     else:
         # In place and of one dtype: a CPU takes several times as long to compare into booleans.
-        classes = torch.searchsorted(labels.sort().values, labels).to(dtype)
+        classes = torch.searchsorted(labels.sort().values, labels.contiguous()).to(dtype)
         same = classes[:, None].repeat(1, classes.shape[0]).eq_(classes)
     return _with_itself(same, 0)
 
