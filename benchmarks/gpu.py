@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     lacking = missing("matplotlib")
     if not lacking and found["measurements"]:
         figures.draw(found, folder / "gpu.svg", folder / "gpu.png")
-    sys.stdout.write(f"No figure: {lacking}\n\n" if lacking else "")
+    if lacking:
+        sys.stdout.write(f"No figure, which `report --results` draws elsewhere: {lacking}\n\n")
     sys.stdout.write(gpu_tables.document(found))
     passed = all(each["status"] == "conforms" for each in found["conformance"])
     return 0 if passed and found["measurements"] and not found.get("broken") else 1

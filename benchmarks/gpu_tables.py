@@ -22,7 +22,6 @@ def document(found: Document) -> str:
     parts += [f"Broken down: {each}\n" for each in found.get("broken", ())]
     measured = found["measurements"]
     if measured:
-        parts.append(tables.table(HEAD, [_row(each) for each in measured]))
         skipped = [
             f"{each['framework']} {each['loss']} N = {each['N']} {each['variant']}: "
             f"{candidate['name']}, {candidate['status']}, {candidate['reason']}"
@@ -31,6 +30,11 @@ def document(found: Document) -> str:
             if candidate["status"] in ("skipped", "failed", "wrong")
         ]
         parts += ["Not timed:\n", "".join(f"- {line}\n" for line in skipped)] if skipped else []
+        if unchecked := sorted({each["N"] for each in measured if not each["checked"]}):
+            sizes = ", ".join(map(str, unchecked))
+            why = "as the truth takes long"
+            parts.append(f"Timed without a check of the numbers, {why}: N = {sizes}.\n")
+        parts.append(tables.table(HEAD, [_row(each) for each in measured]))
     return "\n".join(parts)
 
 

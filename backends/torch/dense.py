@@ -47,15 +47,14 @@ def anchor_losses(
     is int64; T, k1 and k2 are Python numbers or scalars on z's device. A number of 0 drops its term
     (TCL-5).
     """
-    ones = _positives(labels, z.dtype)
-    sizes = ones.sum(1)  # |P(i)|, (N,)
+    positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
+    sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = sizes.clamp(min=1)
     if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
-        D, t = _plain_sums(z, ones, float(T), float(k1), float(k2))
+        D, t = _plain_sums(z, positives, float(T), float(k1), float(k2))
         return D.masked_fill(~anchors, 1).log() - t / sizes, anchors
 
-    positives = ones.bool()
     s = z @ z.T  # (N, N)
     if isinstance(T, Tensor):
         # Its own product may overflow where all others do not (NUM-10), and be part of dL/dT.
@@ -90,17 +89,6 @@ def fits(
     return small and largest * max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
-def _positives(labels: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return 1 for a positive, else 0, (N, N)."""
-    if torch.compiler.is_compiling():
-        same = (labels[:, None] == labels).to(dtype)  # fused
-    else:
-        # In place and of one dtype: a CPU takes several times as long to compare into booleans.
-        classes = torch.searchsorted(labels.sort().values, labels.contiguous()).to(dtype)
-        same = classes[:, None].repeat(1, classes.shape[0]).eq_(classes)
-    return _with_itself(same, 0)
-
-
 def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
     """Return pairs, which may be overwritten, with a value where a row meets itself.
 
@@ -129,18 +117,18 @@ def _plain_sums(
 ) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
-    `positives` has 1 where a pair is one, else 0. But for the diagonal, masks come after
-    exponentials: exp(-inf) takes long. All is finite, so that they are factors, which take less
-    than a choice.
+    But for the diagonal, masks come after exponentials: exp(-inf) takes long. All is finite, so
+    that they are factors, which take less than a choice.
     """
     t = (z / T) @ z.T
-    total = (t * positives).sum(1)
-    low = ((t * -T).exp() * positives).sum(1) if k1 != 0 else None
+    ones = positives.to(t.dtype)
+    total = (t * ones).sum(1)
+    low = ((t * -T).exp() * ones).sum(1) if k1 != 0 else None
     terms = _with_itself(t, -math.inf, recorded=False).exp()
     if k2 == 1:
         D = terms.sum(1)
     else:
-        D = (terms * positives).sum(1) + k2 * (terms * (1 - positives)).sum(1)
+        D = (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
     return D if low is None else D + k1 * low, total
 
 

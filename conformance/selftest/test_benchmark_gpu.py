@@ -71,10 +71,29 @@ def test_gpu_table_tells_what_did_not_fit() -> None:
     assert "jax has no CUDA device here" in told
     assert "| torch | TCL | 1024 | 128 | float32 | 10 ms | 2 | 64 | 500 ms | 64 |" in told
     assert "- torch tcl N = 1024 base: lean dense, torch.compile, skipped, no time left" in told
+    assert told.rindex("Not timed") < told.index("| framework |")
+    assert "without a check" not in told
+
+
+def test_gpu_table_tells_what_was_not_checked() -> None:
+    found = _gpu_document()
+    found["measurements"].append(found["measurements"][0] | {"N": 65536, "checked": False})
+    assert "Timed without a check of the numbers, as the truth takes long: N = 65536.\n" in (
+        gpu_tables.document(found)
+    )
+
+
+def test_gpu_figure_is_drawn_from_its_json(tmp_path: Path) -> None:
+    (tmp_path / "gpu.json").write_text(files.as_json(_gpu_document()), encoding="utf-8")
+    assert main(["report", "--results", str(tmp_path)]) == 0
+    assert (tmp_path / "gpu.svg").read_text(encoding="utf-8").count("torch, TCL") == 1
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "![time over N](gpu.svg)" in page
+    assert "## Targets" not in page
 
 
 def _gpu_document() -> Document:
-    measured = measurement(1024, 0.01, 0.5)
+    measured = measurement(1024, 0.01, 0.5) | {"checked": True}
     skipped = {"status": "skipped", "reason": "no time left"}
     measured["candidates"][1] = candidate(frameworks.LEAN, 0.5)
     measured["candidates"].append({"name": frameworks.LEAN_COMPILED, **skipped})

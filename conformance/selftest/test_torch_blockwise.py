@@ -68,6 +68,21 @@ def test_any_block_size_gives_the_reference(
     assert max(map(relative, found, expected)) < 1e-10
 
 
+@pytest.mark.parametrize("k1", [0.0, 3.0], ids=["rows as they came", "rows sorted"])
+@pytest.mark.parametrize("sizes", [(600, 150, 57), (512, 200, 95)], ids=["parts", "no parts"])
+def test_classes_of_any_size_give_the_reference(sizes: tuple[int, ...], k1: float) -> None:
+    x, mixed = rows().requires_grad_(), torch.arange(N) * 5 % N
+    y = torch.arange(3).repeat_interleave(torch.tensor(sizes))[mixed]
+    upstream = torch.linspace(-1, 2, N, dtype=torch.float64)
+    loss = tcl_loss(x, y, k1=k1, reduction="none", block_size=64)
+    (found,) = torch.autograd.grad(loss, x, upstream)
+    exact = tcl_gradients(
+        x.detach().numpy(), y.numpy(), k1=k1, reduction="none", upstream=upstream.numpy()
+    )
+    assert relative(loss, exact.per_anchor) < 1e-12
+    assert relative(found, exact.embeddings) < 1e-10
+
+
 @pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES.keys())
 def test_any_number_of_classes_gives_the_reference(classes: int) -> None:
     x, y = rows().requires_grad_(), labels(classes)
@@ -215,11 +230,11 @@ def test_supcon_needs_no_masks() -> None:
     assert not any(tile.masked for tile in found.tiles)
 
 
-@pytest.mark.parametrize(("classes", "apart"), [(1, True), (2, False)])
-def test_only_large_classes_are_added_up_in_parts(classes: int, apart: bool) -> None:
-    z = torch.nn.functional.normalize(rows())
-    found = arranged(z, labels(classes), (0.1, 2.0, 1.0), 64)
-    assert (found.parts is not None) == apart
+@pytest.mark.parametrize(("classes", "device", "apart"), [(1, "cpu", True), (2, "cpu", False),
+                         (2, "meta", True)])  # fmt: skip
+def test_only_large_classes_are_added_up_in_parts(classes: int, device: str, apart: bool) -> None:
+    z, y = torch.nn.functional.normalize(rows()).to(device), labels(classes).to(device)
+    assert (arranged(z, y, (0.1, 2.0, 1.0), 64).parts is not None) == apart
 
 
 def test_only_tiles_near_the_diagonal_need_masks() -> None:
