@@ -14,6 +14,7 @@ MOST = 4
 LEAST = 1e-3
 """Share of the time below which a rest is one of rounding."""
 
+BY_XLA = ", compiled by XLA"
 ALL_PAIRS = ", by all pairs (dense), whose products cost 6 N^2 D flops, not 4"
 
 
@@ -56,26 +57,12 @@ def _judged(
     every = (names.OURS, names.OURS_XLA, *target.rivals)
     if all(ratios.fastest(watched, n) for n in every if ratios.fastest(measured, n)):
         again = targets.verdicts(target, profile, None)[N]
-    told = [_graph(measured, watched), _time(watched), _rival(target, measured, watched)]
+    ours = ratios.fastest(measured, names.OURS, names.OURS_XLA)
+    name = ours["name"] if ours else names.OURS
+    told = [_time(watched, name), _rival(target, measured, watched)]
     if again is not None and again.mark in ("met", "stretch"):
         told.insert(0, f"Not repeated in the profile's run: {again.value:.3g}.")
     return " ".join(filter(None, told))
-
-
-def _graph(measured: Document, watched: Document) -> str:
-    """Return that XLA's time was judged, while the graph was watched; nothing otherwise.
-
-    These are two programs: XLA's may be by tiles where the graph's is by all pairs.
-    """
-    judged = ratios.fastest(measured, names.OURS, names.OURS_XLA)
-    ours = _shares(watched, names.OURS)
-    if ours is None or judged is None or judged["name"] != names.OURS_XLA:
-        return ""
-    over = f"{ratios.over_floor(measured, judged):.3g} times the floor"
-    if rival := ratios.fastest(measured, names.LEAN_XLA):
-        over += f" (its lean rival {ratios.over_floor(measured, rival):.3g})"
-    told = f"XLA's {duration(judged['median'])}, {over}, was judged, and is not profiled"
-    return f"{told}; what follows is of another program, the graph's."
 
 
 def _rival(target: targets.Target, measured: Document, watched: Document) -> str:
@@ -92,9 +79,9 @@ def _rival(target: targets.Target, measured: Document, watched: Document) -> str
     return f"The rival, {rival['name']}, {duration(rival['median'])}: {told}."
 
 
-def _time(watched: Document) -> str:
+def _time(watched: Document, name: str = names.OURS) -> str:
     """Return where our time goes, beside the floor's; all of it."""
-    ours = _shares(watched, names.OURS)
+    ours = _shares(watched, name)
     if ours is None:
         return "Not profiled."
     seconds, shares, floor = ours["median"], ours["shares"], watched["floor"]
@@ -112,7 +99,7 @@ def _time(watched: Document) -> str:
         rest -= share
     if rest > LEAST:
         parts.append(f"the rest {duration(seconds * rest)}, in operations that take less")
-    how = ALL_PAIRS if _is_dense(watched) else ""
+    how = BY_XLA if name == names.OURS_XLA else ALL_PAIRS if _is_dense(watched) else ""
     over = f"{ratios.over_floor(watched, ours):.3g} times that run's floor"
     return f"Of {duration(seconds)}, {over}{how}: {', '.join(parts)}."
 

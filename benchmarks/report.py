@@ -35,8 +35,7 @@ is lost at 0 or beyond the range (GRD-9, NUM-11); the lean one has one sum, and 
 that: hence its fewer `where`, `amax` and `div`."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it, so that time between operations counts as theirs. A fusion of XLA
-counts as its last operation, so that few of its exponentials show. Of TensorFlow the graph is
-watched, since its profiler does not look into a program of XLA."""
+counts as its last operation, so that few of its exponentials show."""
 Document = dict[str, Any]
 
 

@@ -125,10 +125,7 @@ def _plain_sums(
     total = (t * ones).sum(1)
     low = ((t * -T).exp() * ones).sum(1) if k1 != 0 else None
     terms = _with_itself(t, -math.inf, recorded=False).exp()
-    if k2 == 1:
-        D = terms.sum(1)
-    else:
-        D = (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
+    D = terms.sum(1) if k2 == 1 else (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
     return D if low is None else D + k1 * low, total
 
 

@@ -1,5 +1,6 @@
 """Runs candidates in TensorFlow: `tf.function`, as a graph and compiled by XLA."""
 
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
@@ -85,15 +86,22 @@ class TensorFlow:
     def operations(
         self, candidate: Candidate, case: Case, batch: Batch, calls: int
     ) -> dict[str, float]:
-        """Return the seconds of each kind of operation in some steps of a graph."""
+        """Return the seconds of each kind of operation in some steps.
+
+        A fusion of XLA counts as its last operation.
+        """
         from tensorflow.tsl.profiler.protobuf import xplane_pb2  # has no public name
 
-        step = self.step(candidate, case, batch)
-        step()
+        compiled, *arguments = self._program(candidate, case, batch)
+        compiled(*arguments)
+        kinds: dict[str, str] = {}
+        if candidate.mode == "xla":
+            told = compiled.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+            kinds = dict(re.findall(r'%([\w.-]+) = .*op_type="([^"]*)"', told))
         with tempfile.TemporaryDirectory() as folder:
             with tf.profiler.experimental.Profile(folder):
                 for _ in range(calls):
-                    step()
+                    compiled(*arguments)
             (file,) = Path(folder).rglob("*.xplane.pb")
             space = xplane_pb2.XSpace.FromString(file.read_bytes())
         found: defaultdict[str, float] = defaultdict(float)
@@ -106,7 +114,10 @@ class TensorFlow:
                 ]  # fmt: skip
                 for name, seconds in frameworks.own_seconds(spans).items():
                     node, _, kind = name.rpartition(":")
-                    if node and not node.endswith(":"):  # an operation, not a function of C++
+                    if kinds:
+                        if name in kinds:
+                            found[kinds[name]] += seconds
+                    elif node and not node.endswith(":"):  # an operation, not a function of C++
                         found[kind] += seconds
         return dict(found)
 

@@ -198,16 +198,18 @@ def test_form_by_all_pairs_is_known_by_its_operations() -> None:
     assert "by all pairs" not in missed.lines(_profiled(1024, 0.5, 0.5, ours))
 
 
-def test_profile_of_a_graph_is_told_where_xlas_time_was_judged() -> None:
-    found = _profiled(1024, 0.5, None, _watched(frameworks.OURS, 0.4, {"mm": 1.0}))
+def test_profile_is_of_the_program_that_was_judged() -> None:
+    ours = [
+        _watched(n, t, {"mm": 1.0}) for n, t in ((frameworks.OURS, 0.4), (frameworks.OURS_XLA, 0.3))
+    ]
+    found = _profiled(1024, 0.5, None, *ours)
     (measured,), (watched,) = (found[kind]["measurements"] for kind in ("speed", "profile"))
     measured |= {"framework": "tensorflow"}
     watched |= {"framework": "tensorflow"}
     measured["candidates"][1] = candidate(frameworks.LEAN_XLA, 0.25)
-    assert "was judged" not in missed.lines(found)
+    assert "Of 400 ms, 2 times that run's floor: products" in missed.lines(found)
     measured["candidates"].append(candidate(frameworks.OURS_XLA, 0.25))
-    told = "XLA's 250 ms, 50 times the floor (its lean rival 50), was judged, and is not profiled; "
-    assert f"{told}what follows is of another program, the graph's. Of 400" in missed.lines(found)
+    assert "Of 300 ms, 1.5 times that run's floor, compiled by XLA: products" in missed.lines(found)
 
 
 def test_what_a_dense_form_takes_more_is_told() -> None:
