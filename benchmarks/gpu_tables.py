@@ -30,7 +30,7 @@ def document(found: Document) -> str:
             if candidate["status"] in ("skipped", "failed", "wrong")
         ]
         parts += ["Not timed:\n", "".join(f"- {line}\n" for line in skipped)] if skipped else []
-        if unchecked := sorted({each["N"] for each in measured if not each["checked"]}):
+        if unchecked := sorted({each["N"] for each in measured if _is_unchecked(each)}):
             sizes = ", ".join(map(str, unchecked))
             why = "as the truth takes long"
             parts.append(f"Timed without a check of the numbers, {why}: N = {sizes}.\n")
@@ -56,6 +56,11 @@ def _row(measured: Document) -> list[str]:
         _time(by_name.get(names.LEAN)), _peak(by_name.get(names.LEAN)),
         _time(by_name.get(names.LEAN_COMPILED)),
     ]  # fmt: skip
+
+
+def _is_unchecked(measured: Document) -> bool:
+    timed = any(candidate["status"] == "timed" for candidate in measured["candidates"])
+    return timed and not measured["checked"]
 
 
 def _time(candidate: Document | None) -> str:

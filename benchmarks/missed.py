@@ -58,8 +58,7 @@ def _judged(
     if all(ratios.fastest(watched, n) for n in every if ratios.fastest(measured, n)):
         again = targets.verdicts(target, profile, None)[N]
     ours = ratios.fastest(measured, names.OURS, names.OURS_XLA)
-    name = ours["name"] if ours else names.OURS
-    told = [_time(watched, name), _rival(target, measured, watched)]
+    told = [_time(watched, ours["name"] if ours else names.OURS), _rival(target, measured, watched)]
     if again is not None and again.mark in ("met", "stretch"):
         told.insert(0, f"Not repeated in the profile's run: {again.value:.3g}.")
     return " ".join(filter(None, told))
@@ -79,9 +78,9 @@ def _rival(target: targets.Target, measured: Document, watched: Document) -> str
     return f"The rival, {rival['name']}, {duration(rival['median'])}: {told}."
 
 
-def _time(watched: Document, name: str = names.OURS) -> str:
+def _time(watched: Document, program: str = names.OURS) -> str:
     """Return where our time goes, beside the floor's; all of it."""
-    ours = _shares(watched, name)
+    ours = _shares(watched, program)
     if ours is None:
         return "Not profiled."
     seconds, shares, floor = ours["median"], ours["shares"], watched["floor"]
@@ -99,7 +98,7 @@ def _time(watched: Document, name: str = names.OURS) -> str:
         rest -= share
     if rest > LEAST:
         parts.append(f"the rest {duration(seconds * rest)}, in operations that take less")
-    how = BY_XLA if name == names.OURS_XLA else ALL_PAIRS if _is_dense(watched) else ""
+    how = BY_XLA if program == names.OURS_XLA else ALL_PAIRS if _is_dense(watched) else ""
     over = f"{ratios.over_floor(watched, ours):.3g} times that run's floor"
     return f"Of {duration(seconds)}, {over}{how}: {', '.join(parts)}."
 
@@ -118,8 +117,9 @@ def _excess(watched: Document) -> str:
     if ours is None or lean is None:
         return "Not profiled."
     both = f"{duration(ours['median'])} beside {duration(lean['median'])}"
-    if ratios.ratio(ours, lean) <= targets.DENSE_OVER_LEAN:
-        return f"Not repeated in the profile's run: {both}."
+    again = ratios.ratio(ours, lean)
+    if again <= targets.DENSE_OVER_LEAN:
+        return f"Not repeated in the profile's run: {again:.3g}."
     more = {
         name: ours["median"] * share - lean["median"] * lean["shares"].get(name, 0.0)
         for name, share in ours["shares"].items()

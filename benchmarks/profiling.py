@@ -35,7 +35,7 @@ WATCHED = (
     frameworks.RELEASED,
 )
 TIMED_ONLY = (frameworks.PML,)
-"""A rival that is never the fastest: timed to see whether a miss repeats itself."""
+"""Not watched, but part of a target: timed to see whether a miss repeats itself."""
 
 
 def profile(

@@ -10,16 +10,16 @@ from typing import Any
 
 from tuned_contrastive.conformance.known import load_deviations
 from tuned_contrastive.conformance.run import environment
-from tuned_contrastive.conformance.targets import distribution
+from tuned_contrastive.conformance.targets import OWN, distribution
 from tuned_contrastive.conformance.writing import write_text
 from tuned_contrastive.spec.clauses import FAMILIES, load_clauses
 from tuned_contrastive.spec.contract import SPEC_VERSION
 
 TITLES = {
-    "numpy": "reference",
-    "torch": "torch",
-    "tensorflow": "tensorflow",
-    "jax": "jax",
+    "numpy": "our reference",
+    "torch": "our backend",
+    "tensorflow": "our backend",
+    "jax": "our backend",
     "pytorch_metric_learning": "SupConLoss",
     "pytorch_metric_learning_ntxent": "NTXentLoss",
     "optax": "ntxent",
@@ -108,7 +108,7 @@ def _table(facts: Facts, clauses: Sequence[str], anchor: str) -> Iterator[str]:
 def _title(facts: Facts, target: str) -> str:
     name, package = TITLES[target], distribution(target)
     version = f"{package} {facts['versions'][package]}"
-    return version if name in (package, "reference") else f"{version} `{name}`"
+    return f"{name}, {version}" if target in OWN else f"{version} `{name}`"
 
 
 def _cell(target: str, clause: str, status: str) -> str:

@@ -23,10 +23,10 @@ from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
 
-THRESHOLD = 768
+THRESHOLD = 896
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 768 rows 6.0 : 6.3 ms for SupCon, 8.6 : 9.0 for TCL, 9.2 : 18.1 for TCL whose parameters
-are tensors; at 640 rows 4.7 : 4.4, 8.2 : 6.0 and 9.0 : 13.9."""
+CPU): at 896 rows 5.9 : 9.2 ms for SupCon, 9.4 : 12.8 for TCL, 13.0 : 24.9 for TCL whose parameters
+are tensors; at 640 rows TCL took 5.8 : 4.8."""
 
 _Transform = torch._C._functorch.TransformType
 

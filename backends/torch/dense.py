@@ -45,7 +45,7 @@ def anchor_losses(
 
     `z` (N, D) is compared as it is, `normalize` tells that every row has norm 1 or 0; `labels` (N,)
     is int64; T, k1 and k2 are Python numbers or scalars on z's device. A number of 0 drops its term
-    (TCL-5).
+    (TCL-5). Of rows that are not finite any number may come: `losses` sees to them.
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
     sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)

@@ -94,7 +94,7 @@ class TensorFlow:
 
         compiled, *arguments = self._program(candidate, case, batch)
         compiled(*arguments)
-        kinds: dict[str, str] = {}
+        kinds: dict[str, str] | None = None
         if candidate.mode == "xla":
             told = compiled.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
             kinds = dict(re.findall(r'%([\w.-]+) = .*op_type="([^"]*)"', told))
@@ -114,7 +114,7 @@ class TensorFlow:
                 ]  # fmt: skip
                 for name, seconds in frameworks.own_seconds(spans).items():
                     node, _, kind = name.rpartition(":")
-                    if kinds:
+                    if kinds is not None:
                         if name in kinds:
                             found[kinds[name]] += seconds
                     elif node and not node.endswith(":"):  # an operation, not a function of C++

@@ -35,7 +35,7 @@ class Process:
     def talk(self, line: str, seconds: float) -> str:
         """Return the answer to a line; LostError where none comes in time, or none can come."""
         deadline = time.monotonic() + seconds
-        self._refuse_what_nobody_asked_for()
+        self.refuse_more()
         self._unwritten = memoryview(f"{line}\n".encode())
         self._open.register(self._stdin, selectors.EVENT_WRITE)
         answers = self._read[self._stdout]
@@ -49,13 +49,13 @@ class Process:
         answer, _, self._read[self._stdout] = answers.partition(b"\n")
         return answer.decode(errors="replace")
 
-    def _refuse_what_nobody_asked_for(self) -> None:
+    def refuse_more(self) -> None:
         """Raise LostError where more than an answer has come: it would pass for the next one."""
         for key, _ in self._open.select(0):
             self._hear(key.fd)
         more = self._read[self._stdout].decode(errors="replace").strip()
         if more:
-            raise LostError(f"had written more than one line before: {told(more)}")
+            raise LostError(f"wrote more than one line in answer: {told(more)}")
 
     def end(self) -> None:
         """Kill it with all that it started, and close our ends of its pipes."""

@@ -90,7 +90,9 @@ class Program:
         assert self._process is not None
         try:
             line = self._process.talk(json.dumps(asked, allow_nan=False), self._seconds)
-            return read_line(line)
+            answer = read_line(line)
+            self._process.refuse_more()
+            return answer
         except BaseException:  # ctrl-C, too, which does not reach a group of its own
             self.close()
             raise

@@ -77,7 +77,8 @@ def test_gpu_table_tells_what_did_not_fit() -> None:
 
 def test_gpu_table_tells_what_was_not_checked() -> None:
     found = _gpu_document()
-    found["measurements"].append(found["measurements"][0] | {"N": 65536, "checked": False})
+    larger = found["measurements"][0] | {"checked": False}
+    found["measurements"] += [larger | {"N": 65536}, larger | {"N": 262144, "candidates": []}]
     assert "Timed without a check of the numbers, as the truth takes long: N = 65536.\n" in (
         gpu_tables.document(found)
     )

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ LOST = {
     "print('{\"id\": 1, \"loss\": ' + '[' * 10**5 + ']' * 10**5 + '}')": "nested too deeply",
     "answer['loss'] = float('nan')": 'answered with the bare word NaN, allowed is the string "NaN"',
     'print(\'{"id": 1, "loss": 0, "loss": 1}\')': 'answered with "loss" twice in an object',
+    "print(json.dumps(answer) + '\\ndone', flush=True)": 'wrote more than one line in answer: "d',
     "answer['id'] = 7": "answered case 7 where 1 was asked",
     "answer['id'] = True": "answered case true where 1 was asked",
     "del answer['id']": "answered case null where 1 was asked",
@@ -111,10 +113,12 @@ def test_blank_lines_after_an_answer_are_no_answers(tmp_path: Path, pause: float
 
 
 def test_a_line_after_an_answer_is_told_before_the_next_case(tmp_path: Path) -> None:
-    fault = "print(json.dumps(answer) + '\\ndone', flush=True); continue"
+    late = "time.sleep(0.5); print('done', flush=True)"
+    fault = f"print(json.dumps(answer), flush=True); {late}; continue"
     subject = Program(written(tmp_path, fault), seconds=5)
     assert float(subject.loss(CASE).loss) == 1
-    with pytest.raises(AnswerError, match='had written more than one line before: "done"'):
+    time.sleep(2)
+    with pytest.raises(AnswerError, match='wrote more than one line in answer: "done"'):
         subject.loss(CASE)
     assert float(subject.loss(CASE).loss) == 1  # a new process
     subject.close()
