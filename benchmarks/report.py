@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
     (folder / "README.md").write_text(page(found), encoding="utf-8")
     if options.readme:
         write_part(Path(options.readme), found)
-    if any(kind in found for kind in KINDS):
-        sys.stdout.write(tables.targets_table(found.get("speed"), found.get("memory")))
+    sys.stdout.write(tables.targets_table(found.get("speed"), found.get("memory")))
     sys.stdout.write("".join(tables.exponents(found[kind]) for kind in KINDS if kind in found))
     return 0
 
