@@ -27,10 +27,12 @@ tell whether a maximum has to be taken off, as with parameters that are arrays o
 normalised: there SupCon takes 4.1 : 4.0 ms at 768 rows and 6.5 : 8.0 at 1024, TCL 4.3 : 4.6 and
 6.4 : 8.9; at 256 SupCon took 1.49 : 1.15 on an older CPU."""
 
-BLOCK_SIZE = {"cpu": 1280}
-"""Rows of the largest tile; elsewhere not measured, 4096. Half as many where only a run can tell,
-for which XLA keeps twice the memory: past 32 MiB the C library of Linux gives it out anew, and
-clears it, in each call."""
+BLOCK_SIZE = {"cpu": (1280, 512)}
+"""Rows of the largest tile: where one or two blocks of the first hold all rows, that; else the
+second. Elsewhere not measured, 4096. The first is half as much where only a run can tell, for which
+XLA keeps twice the memory: past 32 MiB the C library of Linux gives it out anew, and clears it, in
+each call. 2048 rows took 23, 20 ms in tiles of 512, 1024 (SupCon), 29, 23 (TCL); 4096 rows took 75,
+83 and 84, 103."""
 
 LEARNABLE = 4
 """The first of `tiles.Inputs`: z, T and the factors of k1 and k2."""
@@ -65,9 +67,7 @@ def anchor_losses(
     `normalize` tells that every row has norm 1 or 0.
     """
     shifts = _shifts(z, T, k1, k2, normalize)
-    largest = BLOCK_SIZE.get(_platform(), 4096) // len(shifts)
-    # Blocks alike: what fills the last one up is computed, too.
-    size = min(block_size, len(z)) if block_size else -(-len(z) // -(-len(z) // largest))
+    size = min(block_size, len(z)) if block_size else _block_size(len(z), len(shifts))
     apart = isinstance(k2, Array) or k2 != 1
     low = isinstance(k1, Array) or k1 != 0
     plan = Plan(size, normalize, shifts, low, apart, precision)
@@ -88,6 +88,14 @@ def _shifts(
     if not normalize or any(isinstance(value, Array) for value in (T, k1, k2)):
         return False, True
     return (not dense.fits(LARGEST_EXPONENT[z.dtype.name], T, k1, k2),)
+
+
+def _block_size(rows: int, ways: int) -> int:
+    """Return how many rows blocks have, all alike: what fills the last one up is computed, too."""
+    few, many = BLOCK_SIZE.get(_platform(), (4096, 4096))
+    few //= ways
+    largest = few if rows <= 2 * few else many
+    return -(-rows // -(-rows // largest))
 
 
 def _platform() -> str:

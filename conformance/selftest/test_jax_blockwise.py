@@ -212,22 +212,28 @@ def test_the_form_is_chosen_by_the_number_of_rows(
 
 
 @pytest.mark.parametrize(
-    ("temperature", "size"), [(0.1, 641), (0.01, 641), (np.float32(0.1), 641), ("array", 427)]
+    ("temperature", "rows", "size"),
+    [
+        *[(T, 21, 11) for T in (0.1, 0.01, np.float32(0.1))],
+        *[(0.1, 40, 20), (0.1, 41, 7), (0.1, 43, 8)],
+        *[("array", 10, 10), ("array", 11, 6), ("array", 20, 10), ("array", 21, 7)],
+    ],
 )
-def test_a_row_more_than_a_tile_holds_makes_blocks_alike(
-    temperature: Any, size: int, monkeypatch: pytest.MonkeyPatch
+def test_blocks_are_alike_and_small_where_rows_are_many(
+    temperature: Any, rows: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What fills up a block costs as much as rows do: blocks of 1280 would take twice the time."""
+    """What fills up a block costs as much as rows do: a row too many would take twice the time."""
     sizes: list[int] = []
 
     def plan(size: int, *rest: Any) -> Plan:
         sizes.append(size)
         return Plan(size, *rest)
 
-    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": 1280})
+    monkeypatch.setattr(blockwise, "THRESHOLD", (0, 0))
+    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": (20, 8)})
     monkeypatch.setattr(blockwise, "Plan", plan)
     T = jnp.float32(0.1) if temperature == "array" else temperature  # only a run can tell
-    supcon_loss(jnp.ones((1281, 2)), np.zeros(1281, int), temperature=T)
+    supcon_loss(jnp.ones((rows, 2)), np.zeros(rows, int), temperature=T)
     assert sizes == [size]
 
 
