@@ -1,8 +1,8 @@
 """The formula by tiles, in memory that grows with N: what `dense` gives, and its derivatives.
 
-To `torch.compile` the sums over the tiles and their gradient are two opaque operators, to autograd
-and `torch.func` two functions. What tiles have no formula for, second derivatives and forward mode,
-`dense` gives.
+To `torch.compile` the order of the rows, the sums over the tiles and their gradient are three
+opaque operators, to autograd and `torch.func` the last two are functions. What tiles have no
+formula for, second derivatives and forward mode, `dense` gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,13 @@ def chosen(z: Tensor, block_size: int | None) -> bool:
     """Return whether the losses of these rows are computed by tiles."""
     if block_size is not None:
         return block_size > 0
-    return z.shape[0] >= THRESHOLD  # len would fix N for `torch.export`
+    count = z.shape[0]  # len would fix N for `torch.export`
+    if torch.compiler.is_compiling():
+        # A second to load. A program for any N is not asked for it, but computes all by tiles.
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return not statically_known_true(count < THRESHOLD)
+    return count >= THRESHOLD
 
 
 def anchor_losses(
@@ -59,13 +65,15 @@ def anchor_losses(
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = block_size or BLOCK_SIZE.get(z.device.type, 4096)
-    losses: Any = _losses_operator if _is_traced() else _Losses.apply
+    is_traced = _is_traced()
+    losses: Any = _losses_operator if is_traced else _Losses.apply
     # An operator keeps none: their number would make the compiler start again for another N.
-    keep = losses is not _losses_operator and torch.is_grad_enabled()
+    keep = not is_traced and torch.is_grad_enabled()
     keep = keep and any(v is not None and v.requires_grad for v in (z, *tensors))
-    order = sort_rows(labels, z.dtype)
-    found: tuple[Tensor, ...] = losses(z, *order, *tensors, numbers, normalize, block, keep)
-    return found[0], order.shares > 0
+    order, starts, shares = (_sort_operator if is_traced else _sort)(labels, z.dtype)
+    rest = (order, starts, shares, *tensors, numbers, normalize, block, keep)
+    found: tuple[Tensor, ...] = losses(z, *rest)
+    return found[0], shares > 0
 
 
 def _needs_dense() -> bool:
@@ -121,6 +129,11 @@ def _scalars(
     )
 
 
+def _sort(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    order, starts, shares = sort_rows(labels, dtype)
+    return order, starts, shares
+
+
 def _losses(
     z: Tensor,
     order: Tensor,
@@ -169,8 +182,15 @@ def _gradients(
 
 
 _operator = partial(torch.library.custom_op, mutates_args=())
+_sort_operator = _operator("tuned_contrastive::sort")(_sort)
 _losses_operator = _operator("tuned_contrastive::losses")(_losses)
 _gradients_operator = _operator("tuned_contrastive::gradients")(_gradients)
+
+
+@_sort_operator.register_fake
+def _(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    order, starts = (labels.new_empty(labels.shape, dtype=torch.int64) for _ in range(2))
+    return order, starts, labels.new_empty(labels.shape, dtype=dtype)
 
 
 @_losses_operator.register_fake

@@ -355,11 +355,9 @@ class _Exported(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("least", "most"), [(10, blockwise.THRESHOLD - 1), (blockwise.THRESHOLD, 5000)]
+    ("least", "most"), [(10, blockwise.THRESHOLD - 1), (blockwise.THRESHOLD, 5000), (10, 5000)]
 )
-def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
-    least: int, most: int
-) -> None:
+def test_exported_for_many_numbers_of_rows(least: int, most: int) -> None:
     count = torch.export.Dim("count", min=least, max=most)
     given = rows(most, 2), labels(7, most)
     sizes = {"x": {0: count}, "y": {0: count}}
@@ -415,7 +413,8 @@ def test_compiled_once_for_any_number_of_rows(dynamic: bool | None, times: int) 
     graphs = CompileCounterWithBackend("inductor")
     made = set()
     compiled = torch.compile(tcl_loss, fullgraph=True, dynamic=dynamic, backend=graphs)
-    for count in (N, 2000, 5000, 1999):  # more and less than are kept, than Inductor adds
+    # Either side of the threshold; more and less than are kept, than Inductor adds, and sorts.
+    for count in (300, 2000, 33000, 1999, 301):
         x, y = rows(count, 4).float().requires_grad_(), labels(7, count)
         found, wanted = compiled(x, y), tcl_loss(x, y)
         torch.testing.assert_close(found, wanted)
@@ -423,6 +422,15 @@ def test_compiled_once_for_any_number_of_rows(dynamic: bool | None, times: int) 
         torch.testing.assert_close(*gradients)
         made.add(graphs.frame_count)
     assert len(made) == times
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_a_program_for_few_rows_alone_has_all_their_pairs(dynamic: bool) -> None:
+    torch.compiler.reset()
+    graphs = CompileCounterWithBackend("eager")
+    torch.compile(tcl_loss, fullgraph=True, dynamic=dynamic, backend=graphs)(rows(9), labels(3, 9))
+    found = [str(node.target) for node in graphs.graphs[0].graph.nodes]
+    assert any(name.startswith("tuned_contrastive.losses") for name in found) == dynamic
 
 
 @pytest.mark.parametrize("dynamic", [True, None], ids=["dynamic", "default"])
@@ -469,9 +477,10 @@ def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype, turned: bool)
     x, y = rows(40).float(), labels(7, 40)
     x = x.t().contiguous().t() if turned else x
     T = torch.tensor(0.3, dtype=dtype)
+    told = ("test_schema", "test_faketensor")
+    torch.library.opcheck(blockwise._sort_operator, (y, x.dtype), test_utils=told)
     rest: tuple[Any, ...] = (x, *sort_rows(y, x.dtype), T, None, None, [0.0, 2.0, 1.0], False, 16)
     losses, *saved = blockwise._losses_operator(*rest, True)
-    told = ("test_schema", "test_faketensor")
     torch.library.opcheck(blockwise._losses_operator, (*rest, True), test_utils=told)
     given = (losses, *saved, *rest)
     torch.library.opcheck(blockwise._gradients_operator, given, test_utils=told)
