@@ -40,7 +40,7 @@ def chosen(z: Tensor, block_size: int | None) -> bool:
         return block_size > 0
     count = z.shape[0]  # len would fix N for `torch.export`
     if torch.compiler.is_compiling():
-        # A second to load. A program for any N is not asked for it, but computes all by tiles.
+        # A program for any N computes all by tiles: to ask would make it two. Slow to load.
         from torch.fx.experimental.symbolic_shapes import statically_known_true
 
         return not statically_known_true(count < THRESHOLD)
