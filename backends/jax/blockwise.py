@@ -29,7 +29,7 @@ normalised: there SupCon takes 4.1 : 4.0 ms at 768 rows and 6.5 : 8.0 at 1024, T
 
 BLOCK_SIZE = {"cpu": (1280, 512)}
 """Rows of the largest tile: where one or two blocks of the first hold all rows, that; else the
-second. Elsewhere not measured, 4096. The first is half as much where only a run can tell, for which
+second. Elsewhere not measured, 4096. Half of the first at most where only a run can tell, for which
 XLA keeps twice the memory: past 32 MiB the C library of Linux gives it out anew, and clears it, in
 each call. 2048 rows took 23, 20 ms in tiles of 512, 1024 (SupCon), 29, 23 (TCL); 4096 rows took 75,
 83 and 84, 103."""
@@ -94,7 +94,7 @@ def _block_size(rows: int, ways: int) -> int:
     """Return how many rows blocks have, all alike: what fills the last one up is computed, too."""
     few, many = BLOCK_SIZE.get(_platform(), (4096, 4096))
     few //= ways
-    largest = few if rows <= 2 * few else many
+    largest = few if rows <= 2 * few else min(few, many)
     return -(-rows // -(-rows // largest))
 
 

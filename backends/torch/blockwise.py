@@ -6,7 +6,7 @@ formula for, second derivatives and forward mode, `dense` gives.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ def chosen(z: Tensor, block_size: int | None) -> bool:
     if block_size is not None:
         return block_size > 0
     count = z.shape[0]  # len would fix N for `torch.export`
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
         # A program for any N computes all by tiles: to ask would make it two. Slow to load.
         from torch.fx.experimental.symbolic_shapes import statically_known_true
 
@@ -181,10 +181,23 @@ def _gradients(
     return rows.restore(dz), found
 
 
+def _outside_forward_mode(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an operator raise in forward mode, which would take its derivative for 0."""
+
+    @wraps(function)
+    def computed(*arguments: Any) -> Any:
+        if torch.autograd.forward_ad._current_level >= 0:
+            message = "forward mode over a program compiled outside of it needs block_size=0 there"
+            raise NotImplementedError(message)
+        return function(*arguments)
+
+    return computed
+
+
 _operator = partial(torch.library.custom_op, mutates_args=())
-_sort_operator = _operator("tuned_contrastive::sort")(_sort)
-_losses_operator = _operator("tuned_contrastive::losses")(_losses)
-_gradients_operator = _operator("tuned_contrastive::gradients")(_gradients)
+_sort_operator = _operator("tuned_contrastive::sort")(_outside_forward_mode(_sort))
+_losses_operator = _operator("tuned_contrastive::losses")(_outside_forward_mode(_losses))
+_gradients_operator = _operator("tuned_contrastive::gradients")(_outside_forward_mode(_gradients))
 
 
 @_sort_operator.register_fake

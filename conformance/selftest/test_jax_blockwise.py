@@ -237,6 +237,16 @@ def test_blocks_are_alike_and_small_where_rows_are_many(
     assert sizes == [size]
 
 
+@pytest.mark.parametrize(
+    ("rows", "ways", "size"), [(8192, 1, 4096), (8192, 2, 2048), (4097, 2, 1366)]
+)
+def test_blocks_elsewhere_are_half_as_large_where_a_run_tells(
+    rows: int, ways: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blockwise, "_platform", lambda: "gpu")
+    assert blockwise._block_size(rows, ways) == size
+
+
 @pytest.mark.parametrize("device", [None, "cpu", jax.devices("cpu")[0]])
 def test_the_platform_is_that_of_the_default_device(
     device: Any, monkeypatch: pytest.MonkeyPatch

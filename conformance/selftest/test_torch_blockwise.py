@@ -355,15 +355,25 @@ class _Exported(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("least", "most"), [(10, blockwise.THRESHOLD - 1), (blockwise.THRESHOLD, 5000), (10, 5000)]
+    ("least", "most"), [(10, blockwise.THRESHOLD - 1), (blockwise.THRESHOLD, 5000)]
 )
-def test_exported_for_many_numbers_of_rows(least: int, most: int) -> None:
+def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
+    least: int, most: int
+) -> None:
     count = torch.export.Dim("count", min=least, max=most)
     given = rows(most, 2), labels(7, most)
     sizes = {"x": {0: count}, "y": {0: count}}
     program = torch.export.export(_Exported(), given, dynamic_shapes=sizes).module()
     fewer = [each[:least] for each in given]
     assert relative(program(*fewer), supcon_loss(*fewer).numpy()) < 1e-12
+
+
+def test_a_program_exported_with_few_rows_stands_alone() -> None:
+    sizes = {"x": {0: torch.export.Dim.AUTO}, "y": {0: torch.export.Dim.AUTO}}
+    program = torch.export.export(_Exported(), (rows(9), labels(3, 9)), dynamic_shapes=sizes)
+    assert not [node for node in program.graph.nodes if "tuned_contrastive" in str(node.target)]
+    x, y = rows(20), labels(3, 20)
+    assert relative(program.module()(x, y), supcon_loss(x, y).numpy()) < 1e-12
 
 
 def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,15 +423,18 @@ def test_compiled_once_for_any_number_of_rows(dynamic: bool | None, times: int) 
     graphs = CompileCounterWithBackend("inductor")
     made = set()
     compiled = torch.compile(tcl_loss, fullgraph=True, dynamic=dynamic, backend=graphs)
-    # Either side of the threshold; more and less than are kept, than Inductor adds, and sorts.
-    for count in (300, 2000, 33000, 1999, 301):
+    # Either side of the threshold; more and less than are kept, than Inductor adds.
+    for count in (300, 2000, 5000, 1999, 301):
         x, y = rows(count, 4).float().requires_grad_(), labels(7, count)
         found, wanted = compiled(x, y), tcl_loss(x, y)
         torch.testing.assert_close(found, wanted)
         gradients = [torch.autograd.grad(loss, x)[0] for loss in (found, wanted)]
         torch.testing.assert_close(*gradients)
         made.add(graphs.frame_count)
-    assert len(made) == times
+    compiled(
+        rows(32767, 4).float().requires_grad_(), labels(7, 32767)
+    )  # as many Inductor sorts not
+    assert len(made | {graphs.frame_count}) == times
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
@@ -431,6 +444,19 @@ def test_a_program_for_few_rows_alone_has_all_their_pairs(dynamic: bool) -> None
     torch.compile(tcl_loss, fullgraph=True, dynamic=dynamic, backend=graphs)(rows(9), labels(3, 9))
     found = [str(node.target) for node in graphs.graphs[0].graph.nodes]
     assert any(name.startswith("tuned_contrastive.losses") for name in found) == dynamic
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_forward_mode_over_a_program_made_before_is_refused(backend: str) -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(supcon_loss, fullgraph=True, dynamic=True, backend=backend)
+    x, y = rows(9), labels(3, 9)
+    compiled(x, y)
+    with (
+        forward_ad.dual_level(),
+        pytest.raises(NotImplementedError, match=r"forward mode over .* needs block_size=0"),
+    ):
+        compiled(forward_ad.make_dual(x, x.cos()), y)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("dynamic", [True, None], ids=["dynamic", "default"])
@@ -478,7 +504,8 @@ def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype, turned: bool)
     x = x.t().contiguous().t() if turned else x
     T = torch.tensor(0.3, dtype=dtype)
     told = ("test_schema", "test_faketensor")
-    torch.library.opcheck(blockwise._sort_operator, (y, x.dtype), test_utils=told)
+    for ids in (y, y.int(), y.repeat_interleave(2)[::2]):
+        torch.library.opcheck(blockwise._sort_operator, (ids, dtype), test_utils=told)
     rest: tuple[Any, ...] = (x, *sort_rows(y, x.dtype), T, None, None, [0.0, 2.0, 1.0], False, 16)
     losses, *saved = blockwise._losses_operator(*rest, True)
     torch.library.opcheck(blockwise._losses_operator, (*rest, True), test_utils=told)
