@@ -110,14 +110,9 @@ def variants(loss: str, sizes: Sequence[int]) -> list[Case]:
 
 
 def learnable(loss: str, sizes: Sequence[int]) -> list[Case]:
-    """Return the second row of figures: T, k1 and k2 are learnable. Large ones are ours alone.
-
-    The largest is left out: no rival fits there, and a step takes half a minute.
-    """
+    """Return the second row of figures: T, k1 and k2 are learnable. Large ones are ours alone."""
     return [
-        Case(loss, N, learnable=True, variant="learnable", rivals=N <= VARIANTS_AT)
-        for N in sizes
-        if N <= LARGE_AT
+        Case(loss, N, learnable=True, variant="learnable", rivals=N <= VARIANTS_AT) for N in sizes
     ]
 
 
