@@ -23,7 +23,7 @@ takes another's time, or the floor's, is the median over the rounds in which the
 ratio within a round, below N = 4096 for the floor that of medians. Beside a time that missed its
 target stands what the floor itself would reach there. For TensorFlow's times in the first rows, and
 where it is told why one missed, the better of graph and XLA counts, for all else the graph.
-Learnable parameters, the second row of figures of each loss, are timed up to N = 16384."""
+Learnable parameters are the second row of figures of each loss."""
 MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
 beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
 where it did in that run, too. By all pairs is what consists of the same operations as with

@@ -27,11 +27,15 @@ class Formula(Torch):
     capabilities = claims()
 
     def _loss(self, case: Case, arguments: dict[str, Any]) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=case.mode == "mixed"):
+            return self.formula(arguments)
+
+    def formula(self, arguments: dict[str, Any]) -> Tensor:
         rows = arguments["embeddings"]
-        x = rows.flatten(0, -2)
+        x = self.read_rows(rows.flatten(0, -2))
         labels = arguments["labels"]
         labels = torch.arange(len(rows)) if labels is None else labels
-        labels = labels.repeat_interleave(len(x) // max(len(rows), 1))
+        labels = self.read_labels(labels).repeat_interleave(len(x) // max(len(rows), 1))
         z = self.normalise(x) if arguments.get("normalize", True) else x
         T = self.temperature(arguments.get("temperature", contract.TEMPERATURE))
         t = self.products(z) / T
@@ -47,6 +51,12 @@ class Formula(Torch):
         anchors = (count > 0).sum().clamp(min=1)
         return losses.sum() / anchors if reduction == "mean" else losses.sum()
 
+    def read_rows(self, x: Tensor) -> Tensor:
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+
+    def read_labels(self, labels: Tensor) -> Tensor:
+        return labels
+
     def normalise(self, x: Tensor) -> Tensor:
         largest = x.detach().abs().amax(1, keepdim=True)
         scaled = x / torch.where(largest > 0, largest, 1)  # whose squares do not overflow
@@ -58,7 +68,8 @@ class Formula(Torch):
         return T
 
     def products(self, z: Tensor) -> Tensor:
-        return z @ z.T
+        with torch.autocast("cpu", enabled=False):
+            return z @ z.T
 
     def losses(self, t: Tensor, itself: Tensor, positives: Tensor, count: Tensor) -> Tensor:
         lonely = count == 0
@@ -129,3 +140,43 @@ class SumsInHalf(Formula):
 
     def logsumexp(self, t: Tensor) -> Tensor:
         return t.half().logsumexp(1).to(t.dtype)
+
+
+class ComputedInFloat32(Formula):
+    """Rows of every dtype are converted to float32 first, float64 ones, too."""
+
+    breaks = "NUM-1"
+
+    def read_rows(self, x: Tensor) -> Tensor:
+        return x.float()
+
+
+class HalfRowsInHalf(Formula):
+    """Half rows are computed in half, as an operation does that is not told otherwise."""
+
+    breaks = "NUM-2"
+    capabilities = claims(dtypes=("bfloat16",))
+
+    def read_rows(self, x: Tensor) -> Tensor:
+        return x
+
+
+class ProductsUnderAutocast(Formula):
+    """Under automatic mixed precision products are left to it."""
+
+    breaks = "NUM-3"
+    capabilities = claims(
+        dtypes=("float32",), modes=("eager", "mixed"), features=frozenset({"mixed-precision"})
+    )
+
+    def products(self, z: Tensor) -> Tensor:
+        return z @ z.T
+
+
+class LabelsInFloat32(Formula):
+    """Labels are compared as float32, where those above 2^24 meet."""
+
+    breaks = "INP-7"
+
+    def read_labels(self, labels: Tensor) -> Tensor:
+        return labels.float()
