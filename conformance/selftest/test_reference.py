@@ -225,6 +225,24 @@ def test_infinities_of_both_signs_add_up_to_that_of_the_larger(sign: int) -> Non
     assert found.k2 == sign * np.inf
 
 
+@pytest.mark.clause("NUM-11")
+@pytest.mark.parametrize(
+    ("name", "T", "length", "weight"),
+    [("k1", 1e3, 30.0, 1e-100), ("k2", 1.9 / 715, 1.0, 1e-10)],  # times e^900, e^715
+)
+def test_a_small_weight_brings_back_a_term_that_overflows(
+    name: str, T: float, length: float, weight: float
+) -> None:
+    x, labels = length * np.array([[1.0], [-1.0], [0.9], [-0.9]]), [0, 0, 1, 1]
+    given: dict[str, Any] = {
+        "temperature": T, "k1": 0.0, "k2": 0.0, "normalize": False, "reduction": "none",
+        "upstream": np.array([weight, 0.0, 0.0, 0.0]),
+    }  # fmt: skip
+    exact = getattr(oracle.evaluate("tcl", x, labels, **given), name)
+    found = getattr(tcl_gradients(x, labels, **given), name)
+    assert found == pytest.approx(float(exact), rel=1e-10)
+
+
 @pytest.mark.clause("SUP-2")
 def test_a_row_of_the_smallest_norm_is_not_zero() -> None:
     x, labels = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 2.0]]), [0, 0, 1, 1]
