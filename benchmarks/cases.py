@@ -16,7 +16,7 @@ VARIANTS_AT = 4096
 VIEWS_UP_TO = 1024
 """Where a rival that holds N x N x D (optax's) still fits."""
 
-LARGE_AT = 16384
+MANY_CLASSES_AT = 16384
 """Where 10,000 classes still leave positives."""
 
 
@@ -104,13 +104,13 @@ def variants(loss: str, sizes: Sequence[int]) -> list[Case]:
     found += [
         replace(base, N=size, classes=10_000, variant="10,000 classes")
         for size in sizes
-        if size == LARGE_AT
+        if size == MANY_CLASSES_AT
     ]
     return found
 
 
 def learnable(loss: str, sizes: Sequence[int]) -> list[Case]:
-    """Return the second row of figures: T, k1 and k2 are learnable. Large ones are ours alone."""
+    """Return the cases of learnable T, k1 and k2; above `VARIANTS_AT` ours take part alone."""
     return [
         Case(loss, N, learnable=True, variant="learnable", rivals=N <= VARIANTS_AT) for N in sizes
     ]

@@ -23,16 +23,16 @@ takes another's time, or the floor's, is the median over the rounds in which the
 ratio within a round, below N = 4096 for the floor that of medians. Beside a time that missed its
 target stands what the floor itself would reach there. For TensorFlow's times in the first rows, and
 where it is told why one missed, the better of graph and XLA counts, for all else the graph.
-Learnable parameters are the second row of figures of each loss."""
+Where it says learnable, T and, of TCL, k1 and k2 are tensors that get gradients."""
 MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
 beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
 where it did in that run, too. By all pairs is what consists of the same operations as with
 `block_size=0`. At N = 256 an operation takes some microseconds whatever it does, and ours has more
 of them: it checks, normalises rows that the rivals take as they come, and lets no row that is not
-finite pass as a number. Our dense form with learnable parameters sums positives and negatives
-apart, each with a maximum of its own, and divides by T in two steps, so that no gradient in k2 or T
-is lost at 0 or beyond the range (GRD-9, NUM-11); the lean one has one sum, and is asked for none of
-that: hence its fewer `where`, `amax` and `div`."""
+finite pass as a number. With a learnable T our dense form divides by it in two steps, with a
+learnable k2 it sums positives and negatives apart, each with a maximum of its own, so that no
+gradient in T or k2 is lost at 0 or beyond the range (GRD-9, NUM-11); the lean one is asked for none
+of that."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it, so that time between operations counts as theirs. A fusion of XLA
 counts as its last operation, so that few of its exponentials show."""

@@ -1,6 +1,7 @@
 """Markdown tables from results: figures, targets met or missed, fitted exponents."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,15 +32,31 @@ def document(found: Document, alone: bool = True) -> str:
 
 
 def origin(found: Document) -> str:
-    """Return one sentence on machine, versions and date."""
+    """Return one sentence on machine, versions and date, and one on what was measured apart.
+
+    A measurement that was put in from another run on the same machine tells that run's date and
+    revision.
+    """
     where = found["environment"]
+    apart: dict[str, list[str]] = {}
+    every = Counter(each["framework"] for each in found["measurements"])
+    for each in found["measurements"]:
+        if "run" in each:
+            run = f"{each['run']['date']} at {each['run']['revision']}"
+            apart.setdefault(run, []).append(each["framework"])
+    told = [
+        f"{run} ({', '.join(f'{n} of the {every[name]} cases of {name}' for name, n in of)})"
+        for run, of in ((run, Counter(each).items()) for run, each in sorted(apart.items()))
+    ]
+    others = f" In other runs: {'; '.join(told)}." if told else ""
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     at = f", at {where['revision']}" if where.get("revision") else ""
     gib = f"{where['memory_gib']} GiB, " if where["memory_gib"] else ""
     kind = ("quick, " if found["quick"] else "") + ("partial, " if found["partial"] else "")
     return (
         f"{found['what'].capitalize()}, {kind}{where['date']}, {where['cpu']}, {where['cores']} "
-        f"cores, {where['threads']} threads, {gib}Python {where['python']}, {versions}{at}.\n"
+        f"cores, {where['threads']} threads, {gib}Python {where['python']}, {versions}{at}."
+        f"{others}\n"
     )
 
 

@@ -47,8 +47,8 @@ the clause fails; a test may cite other clauses, too. A library that takes two v
 is judged where every class has two rows. Memory, time and several ranks are left out. What is
 not installed is a formula in
 [section 12](spec.md#12-differences-from-published-code). What it had to fail and to pass stood in
-[`rivals.toml`](../conformance/selftest/rivals.toml) before it ran; what its run showed beyond
-that is in [`rivals_found.toml`](../conformance/selftest/rivals_found.toml).
+[`rivals.toml`](../conformance/selftest/rivals.toml) before it ran; what its run refuted of that, or
+showed beyond it, is in [`rivals_found.toml`](../conformance/selftest/rivals_found.toml).
 """
 Facts = dict[str, Any]
 

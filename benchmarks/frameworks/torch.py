@@ -18,7 +18,7 @@ OURS: dict[str, Callable[..., Any]] = {"supcon": supcon_loss, "tcl": tcl_loss}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 REPEATS = 32
 COMPILED_AT = (256, 1024)
-"""Where `torch.compile` of ours is timed: all pairs and tiles, each one program for every N."""
+"""Where `torch.compile` of ours is timed: one program for every N, by tiles."""
 
 
 class Torch:

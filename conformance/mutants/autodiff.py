@@ -28,9 +28,9 @@ class Formula(Torch):
 
     def _loss(self, case: Case, arguments: dict[str, Any]) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=case.mode == "mixed"):
-            return self.formula(arguments)
+            return self.reduced(arguments)
 
-    def formula(self, arguments: dict[str, Any]) -> Tensor:
+    def reduced(self, arguments: dict[str, Any]) -> Tensor:
         rows = arguments["embeddings"]
         x = self.read_rows(rows.flatten(0, -2))
         labels = arguments["labels"]
@@ -68,7 +68,7 @@ class Formula(Torch):
         return T
 
     def products(self, z: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast("cpu", enabled=False):  # NUM-3
             return z @ z.T
 
     def losses(self, t: Tensor, itself: Tensor, positives: Tensor, count: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class ProductsUnderAutocast(Formula):
         return z @ z.T
 
 
-class LabelsInFloat32(Formula):
+class LabelsMergedInFloat32(Formula):
     """Labels are compared as float32, where those above 2^24 meet."""
 
     breaks = "INP-7"

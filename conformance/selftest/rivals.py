@@ -1,8 +1,8 @@
 """Losses that others publish under these names, each as a formula written from its description.
 
 They stand for code that is not installed beside these tests; rivals.toml foresaw where each of them
-must differ from the specification, rivals_found.toml has what its run showed beyond that. Rows are
-taken as given or normalised, as the original does.
+must differ from the specification, rivals_found.toml has what its run refuted of that, or showed
+beyond it. Rows are taken as given or normalised, as the original does.
 """
 
 from collections.abc import Callable

@@ -30,6 +30,16 @@ def test_results_page_is_generated(results: dict[str, Document]) -> None:
     assert committed == report.page(results)
 
 
+def test_what_was_measured_in_another_run_is_told(results: dict[str, Document]) -> None:
+    first, *rest = results["speed"]["measurements"][:2]
+    run = {"date": "2026-01-02 03:04 UTC", "revision": "abc1234"}
+    rest = [{name: value for name, value in each.items() if name != "run"} for each in rest]
+    told = tables.origin({**results["speed"], "measurements": [{**first, "run": run}, *rest]})
+    end = " In other runs: 2026-01-02 03:04 UTC at abc1234 (1 of the 2 cases of torch).\n"
+    assert told.endswith(end)
+    assert "In other runs" not in tables.origin({**results["speed"], "measurements": rest})
+
+
 @pytest.mark.parametrize("kind", report.KINDS)
 def test_figure_shows_every_figure(results: dict[str, Document], kind: str) -> None:
     lines = figures.curves(results[kind])

@@ -21,7 +21,7 @@ from tuned_contrastive.benchmarks import (
 )
 from tuned_contrastive.benchmarks import speed as measuring
 from tuned_contrastive.benchmarks.__main__ import main
-from tuned_contrastive.benchmarks.cases import SIZES, Case, variants
+from tuned_contrastive.benchmarks.cases import SIZES, Case, learnable, variants
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
 from tuned_contrastive.benchmarks.truth import truth
 from tuned_contrastive.reference.bounds import bounds
@@ -326,6 +326,12 @@ def test_variants_keep_to_their_size() -> None:
     assert found["D = 2048"].base == Case("tcl", 4096)
     plain = replace(found["T = 0.01"], temperature=0.1, variant="base")
     assert plain == Case("tcl", 4096, rivals=False)
+
+
+def test_learnable_parameters_are_timed_at_every_size() -> None:
+    found = learnable("tcl", SIZES)
+    assert [case.N for case in found if case.learnable] == list(SIZES)
+    assert [case.N for case in found if case.rivals] == [256, 1024, 4096]
 
 
 def test_profile_tells_products_and_the_rest(tmp_path: Path) -> None:

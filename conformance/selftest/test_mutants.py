@@ -96,10 +96,11 @@ def test_a_run_of_a_clause_runs_every_test_that_cites_it(clause: str) -> None:
     assert [record.test for record in run(Plain(), clauses={clause}).ran] == cites
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_the_formula_passes(dtype: str) -> None:
     formula = Formula()
-    formula.capabilities = claims(dtypes=(dtype,))
+    mixed = frozenset({"mixed-precision"})
+    formula.capabilities = claims(dtypes=(dtype,), modes=("eager", "mixed"), features=mixed)
     assert [record.test for record in run(formula).failures] == []
 
 

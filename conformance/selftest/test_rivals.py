@@ -1,8 +1,11 @@
 """Published losses end as rivals.toml foresaw, but where rivals_found.toml tells otherwise."""
 
+import json
 import re
 import tomllib
+from collections import Counter
 from functools import cache, partial
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,18 +37,38 @@ def load(name: str) -> Table:
 
 
 def endings(table: Table) -> dict[tuple[str, str], str]:
-    """Return which names end how, by rival and name."""
-    return {
-        (rival, name): ending
+    """Return which names end how, by rival and name; a name may stand once only."""
+    found = [
+        ((rival, name), ending)
         for rival, lines in table.items()
         for line in lines
         for ending in ENDINGS
         for name in line.get(ending, ())
-    }
+    ]
+    assert max(Counter(key for key, _ in found).values()) == 1
+    return dict(found)
+
+
+def digest(lines: list[dict[str, Any]]) -> str:
+    """Return the first digits of a hash of lines."""
+    return sha256(json.dumps(lines).encode()).hexdigest()[:12]
 
 
 FORESEEN, FOUND = load("rivals.toml"), load("rivals_found.toml")
 TABLE = {rival: lines + FOUND.get(rival, []) for rival, lines in FORESEEN.items()}
+FROZEN = {
+    "supcontrast": "550910298ae8",
+    "google_research": "2cda83bf579d",
+    "released_tcl": "ac0d794f132b",
+    "solo_learn": "e13b556291c7",
+    "keras_io": "a5e1fe83d1d0",
+    "catalyst": "acfde7f7697b",
+    "tensorflow_similarity": "8576e4811d33",
+    "open_clip": "8bcc6d0c19f8",
+    "lightly": "75f9391d1505",
+}
+"""The first digits of the hash of what was foreseen of each, which its run does not change."""
+
 ENDED = endings(FORESEEN) | endings(FOUND)
 LINES = [
     pytest.param(rival, ending, name, id=f"{rival}-{ending}-{name}")
@@ -111,10 +134,14 @@ def test_every_clause_that_applies_is_in_the_table(rival: str) -> None:
     assert told == {(name, status) for name, status in ended if status in ENDINGS.values()}
 
 
+def test_what_was_foreseen_stays() -> None:
+    assert {rival: digest(lines) for rival, lines in FORESEEN.items()} == FROZEN
+
+
 def test_what_was_found_is_new_or_said_to_refute_what_was_foreseen() -> None:
-    foreseen = endings(FORESEEN)
-    refuted = {key for key, ending in endings(FOUND).items() if key in foreseen}
-    assert all(foreseen[key] != ENDED[key] for key in refuted)
+    foreseen, found = endings(FORESEEN), endings(FOUND)
+    refuted = foreseen.keys() & found.keys()
+    assert all(foreseen[key] != found[key] for key in refuted)
     assert refuted == {
         (rival, name)
         for rival, lines in FOUND.items()
@@ -126,7 +153,7 @@ def test_what_was_found_is_new_or_said_to_refute_what_was_foreseen() -> None:
 
 
 def test_every_rival_has_lines_with_reasons() -> None:
-    assert set(FOUND) == set(TABLE) == {*rivals.LABELLED, *rivals.PAIRED}
+    assert set(FOUND) <= set(TABLE) == {*rivals.LABELLED, *rivals.PAIRED}
     assert all(line["reason"] for lines in TABLE.values() for line in lines)
     assert {frozenset(line) for lines in TABLE.values() for line in lines} == {
         frozenset({ending, "reason"}) for ending in ENDINGS
@@ -172,5 +199,8 @@ def test_loss_of_two_views_is_judged_on_two_rows_of_a_class_alone() -> None:
 @pytest.mark.clause("CNF-3")
 def test_formula_of_lightly_ends_as_lightly_is_declared_to() -> None:
     result = run(rivals.implementation("lightly"), declared=load_deviations("lightly"))
-    assert {name for name, status in result.status.items() if status == "known"}
+    assert {name for name, status in result.status.items() if status == "known"} == {
+        "SUP-2",
+        "NUM-7",
+    }
     assert result.as_declared
