@@ -80,9 +80,10 @@ def orthonormal_rows(drawn: Call, order: Sequence[int]) -> tuple[Call, Float64]:
     return call, reduced(np.log(np.where(positives > 0, D, 1.0)), call)
 
 
-def many_orthonormal_rows(loss: str) -> tuple[Call, Float64]:
+def many_orthonormal_rows(loss: str, classes: int) -> tuple[Call, Float64]:
     """Return more rows and columns than the vectors have, and their loss after LAW-11."""
-    drawn = Call(loss, np.eye(8), np.arange(MANY) % 7, {**MANY_PARAMETERS, **weights(loss)})
+    given = {**MANY_PARAMETERS, **weights(loss)}
+    drawn = Call(loss, np.eye(8), np.arange(MANY) % classes, given)
     call = drawn.with_rows(np.eye(MANY))
     positives, negatives, k1, k2 = counts(call)
     return call, reduced(np.log(positives * (1 + k1) + k2 * negatives), call)

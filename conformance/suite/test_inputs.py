@@ -1,5 +1,6 @@
 """Shapes, labels, defaults and arguments (INP-1 to INP-8, INP-25, INP-27, INP-28, NUM-12)."""
 
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,13 @@ class LabelKinds(Implementation, WithLabelKinds, Protocol):
 
 
 PLAIN: dict[str, Any] = {"temperature": 0.5, "normalize": True, "reduction": "mean"}
+FURTHER = [
+    pytest.param(given, marks=pytest.mark.needs(parameters=given), id=f"{reduction}-{rows}")
+    for reduction, (rows, normalize) in product(
+        ("mean", "sum", "none"), (("unit", True), ("raw", False))
+    )
+    if (given := {**PLAIN, "normalize": normalize, "reduction": reduction}) != PLAIN
+]
 
 
 @pytest.mark.clause("INP-1")
@@ -70,7 +78,7 @@ def test_every_dtype_of_rows_is_accepted(
 
 @pytest.mark.clause("INP-4")
 @pytest.mark.needs(views=True, flat=True, parameters=PLAIN)
-@pytest.mark.parametrize("views", [1, 2, 3])
+@pytest.mark.parametrize("views", [1, 2, 3, 5])
 def test_views_are_rows_in_row_major_order(
     implementation: Implementation, loss: str, dtype: str, views: int, accept: Accept
 ) -> None:
@@ -80,6 +88,43 @@ def test_views_are_rows_in_row_major_order(
     flat = rows.with_rows(rows.embeddings, labels.repeat(views))
     got = implementation.loss(folded.case(dtype)).loss
     accept(loss_share(got, implementation.loss(flat.case(dtype)).loss, flat, dtype))
+
+
+@pytest.mark.clause("INP-4")
+@pytest.mark.needs(views=True, flat=True)
+@pytest.mark.parametrize("other", [2, 5], ids=["two classes", "one class"])
+@pytest.mark.parametrize("parameters", FURTHER)
+def test_views_are_rows_whatever_else_is_asked(
+    implementation: Implementation,
+    loss: str,
+    dtype: str,
+    parameters: dict[str, Any],
+    other: int,
+    accept: Accept,
+) -> None:
+    rows = sample(loss, 12, 3, **parameters)
+    labels = np.array([5, other, 5, other])
+    folded = rows.with_rows(rows.embeddings.reshape(4, 3, 3), labels)
+    flat = rows.with_rows(rows.embeddings, labels.repeat(3))
+    got = implementation.loss(folded.case(dtype)).loss
+    same = implementation.loss(flat.case(dtype)).loss
+    assert got.shape == ((4, 3) if parameters["reduction"] == "none" else ())
+    accept(loss_share(got.reshape(same.shape), same, flat, dtype))
+
+
+@pytest.mark.clause("INP-5")
+@pytest.mark.needs(flat=True, parameters=PLAIN)
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_integer_labels_are_told_apart(
+    implementation: Implementation, loss: str, dtype: str, kind: str, accept: Accept
+) -> None:
+    most, bits = np.iinfo(kind).max, np.iinfo(kind).bits
+    # Neither a sign nor the upper half of the bits may be lost.
+    near = [1, most, 0, *([-1, -most] if np.iinfo(kind).min else [most >> bits // 2, most - 1])]
+    classes = np.arange(8) % 5
+    same = sample(loss, 8, 3, **PLAIN).with_labels(classes)
+    got = implementation.loss(same.with_labels(np.array(near, kind)[classes]).case(dtype)).loss
+    accept(loss_share(got, implementation.loss(same.case(dtype)).loss, same, dtype))
 
 
 @pytest.mark.clause("INP-5")
@@ -177,7 +222,7 @@ def test_labels_of_32_bits_are_accepted(
 
 @pytest.mark.clause("INP-8")
 @pytest.mark.needs(views=True, unlabelled=True, parameters=PLAIN)
-@pytest.mark.parametrize("views", [pytest.param(2, marks=pytest.mark.needs(pairs=True)), 3])
+@pytest.mark.parametrize("views", [pytest.param(2, marks=pytest.mark.needs(pairs=True)), 3, 5])
 def test_without_labels_every_sample_is_a_class(
     implementation: Implementation, loss: str, dtype: str, views: int, accept: Accept
 ) -> None:

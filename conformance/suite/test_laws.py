@@ -211,8 +211,9 @@ def test_orthonormal_rows(
 
 @pytest.mark.clause("LAW-11")
 @pytest.mark.needs(flat=True, dtypes=("float64", "float32"), parameters=MANY_PARAMETERS, rows=MANY)
+@pytest.mark.parametrize("classes", [7, MANY // 2])
 def test_many_orthonormal_rows(
-    implementation: Implementation, loss: str, dtype: str, accept: Accept
+    implementation: Implementation, loss: str, dtype: str, classes: int, accept: Accept
 ) -> None:
-    call, exact = many_orthonormal_rows(loss)
+    call, exact = many_orthonormal_rows(loss, classes)
     accept(loss_share(implementation.loss(call.case(dtype)).loss, exact, call, dtype), "the loss")
