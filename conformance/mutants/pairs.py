@@ -1,4 +1,4 @@
-"""Wrong rows, labels and sets (INP-3 to INP-8, INP-25, INP-27, SUP-1 to SUP-4)."""
+"""Wrong rows, labels and sets (INP-3 to INP-8, INP-25, INP-27, SUP-1 to SUP-4, LAW-11)."""
 
 # ruff: noqa: D102 -- a mutant's docstring says what its one method does
 
@@ -158,3 +158,46 @@ class AnchorInTheDenominator(Plain):
     def sets(self, b: Batch) -> tuple[Array, Array]:
         positives, negatives = super().sets(b)
         return positives, negatives | np.eye(len(b.x), dtype=bool)
+
+
+class SumOverSamples(Plain):
+    """The sum of views is over samples, the views of each being averaged."""
+
+    breaks = "INP-4"
+    capabilities = VALUE
+
+    def reduce(self, b: Batch) -> Array:
+        loss = super().reduce(b)
+        per_sample = b.given["reduction"] == "sum" and b.case.embeddings.ndim == 3
+        return np.asarray(loss / b.case.embeddings.shape[1]) if per_sample else loss
+
+
+class RawViewsNormalised(Plain):
+    """Views are normalised, whatever `normalize` says."""
+
+    breaks = "INP-4"
+    capabilities = VALUE
+
+    def unnormalised(self, b: Batch) -> tuple[Array, Array]:
+        return self.normalise(b) if b.case.embeddings.ndim == 3 else super().unnormalised(b)
+
+
+class SignsOfLabelsLost(Plain):
+    """A label and its negative are one class."""
+
+    breaks = "INP-5"
+    capabilities = VALUE
+
+    def read_classes(self, case: Case) -> Array:
+        return np.asarray(np.abs(super().read_classes(case)))
+
+
+class HundredClasses(Plain):
+    """There are a hundred classes, as of ImageNet-100: what is above is the last one."""
+
+    breaks = "LAW-11"
+    capabilities = VALUE
+
+    def sets(self, b: Batch) -> tuple[Array, Array]:
+        b.classes = np.minimum(np.unique(b.classes, return_inverse=True)[1], 99)
+        return super().sets(b)
