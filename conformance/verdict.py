@@ -164,7 +164,9 @@ def _hold_to_declarations(
     if partial and not failed:
         return result
     if stale and not partial:
-        reason = f"the declaration of {stale[0].code} is stale: the clause no longer fails so"
+        passing = sorted(_passing_cases(stale[0], records))
+        why = f"{', '.join(passing)} no longer fail" if passing else "the clause no longer fails so"
+        reason = f"the declaration of {stale[0].code} is stale: {why}"
         return replace(result, status=FAIL, reason=reason)
     reason = "; ".join(dict.fromkeys(f"{d.code}: {d.reason}" for d in about))
     return replace(result, status=KNOWN, reason=reason)

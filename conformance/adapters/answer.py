@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tuned_contrastive.conformance.protocol import GRADIENTS, AnswerError, Float64, LostError
+from tuned_contrastive.conformance.protocol import (
+    DTYPES,
+    GRADIENTS,
+    AnswerError,
+    Float64,
+    LostError,
+)
 
 QUOTED = 200
 """Characters of what a program said that a message quotes."""
@@ -55,7 +61,7 @@ def read_answer(answer: dict[str, Any], asked: int, shapes: Mapping[str, Shape])
             raise AnswerError(f"the answer has no {name}")
         found[name] = _array(name, answer[name], shape)
     dtypes = (name for name in TOLD_DTYPES if name in answer)
-    return found | {name: _string(answer, name) for name in dtypes}
+    return found | {name: _dtype(answer, name) for name in dtypes}
 
 
 def check_fields(answer: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -109,6 +115,13 @@ def _string(answer: dict[str, Any], name: str) -> str:
     value = answer[name]
     if not isinstance(value, str):
         raise AnswerError(f"{name} must be a string, got {told(value)}")
+    return value
+
+
+def _dtype(answer: dict[str, Any], name: str) -> str:
+    value = _string(answer, name)
+    if value not in DTYPES:
+        raise AnswerError(f"{name} must be one of {listed(DTYPES)}, got {told(value)}")
     return value
 
 

@@ -64,6 +64,7 @@ KEPT = {
     'print(\'{"id": 1, "loss": -1e400}\', flush=True); continue': f"{NUMBER}{BEYOND}",
     "answer['loss'] = 's' * 500": NUMBER + '"' + 199 * "s",
     "answer['loss_dtype'] = 64": "loss_dtype must be a string, got 64",
+    "answer['loss_dtype'] = 'int8'": '"bfloat16", "float16", got "int8"',
     "answer = {'id': 1, 'error': 'too large'}": 'answered with an error: "too large"',
     "answer = {'id': 1, 'error': '\\ud800\\x1b[2J'}": 'with an error: "\\ud800\\u001b[2J"',
     "answer['loss_dtpye'] = 'float64'": '"gradient_dtype", "error", got "loss_dtpye"',
