@@ -165,7 +165,7 @@ def _hold_to_declarations(
         return result
     if stale and not partial:
         passing = sorted(_passing_cases(stale[0], records))
-        why = f"{', '.join(passing)} no longer fail" if passing else "the clause no longer fails so"
+        why = f"no longer failing: {', '.join(passing)}" if passing else "it no longer fails so"
         reason = f"the declaration of {stale[0].code} is stale: {why}"
         return replace(result, status=FAIL, reason=reason)
     reason = "; ".join(dict.fromkeys(f"{d.code}: {d.reason}" for d in about))
