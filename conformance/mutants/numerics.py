@@ -175,6 +175,21 @@ class NonFiniteReplaced(Plain):
         return np.nan_to_num(super().read_rows(case), posinf=0.0, neginf=0.0)
 
 
+class HiddenByWeight(Plain):
+    """With k2 = 0 a negative that is not finite is in no term, and so in no loss."""
+
+    breaks = "NUM-12"
+    capabilities = claims(losses=frozenset({"tcl"}))
+
+    def read_rows(self, case: Case) -> Array:
+        rows = super().read_rows(case)
+        if self.parameters(case)["k2"] != 0:
+            return rows
+        classes = self.read_classes(case)
+        alone = (classes[:, None] == classes).sum(axis=1) == 1
+        return np.where(alone[:, None], np.nan_to_num(rows, posinf=0.0, neginf=0.0), rows)
+
+
 class NaNHidden(Plain):
     """A loss that is no number is told as 0."""
 

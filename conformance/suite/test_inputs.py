@@ -246,3 +246,22 @@ def test_non_finite_number_makes_every_anchor_nan(
     got = implementation.loss(call.with_rows(embeddings, labels).case(dtype)).loss
     assert np.isnan(got).tolist() == [True, True, True, False, True, True]
     assert got[3] == 0
+
+
+@pytest.mark.clause("NUM-12")
+@pytest.mark.needs(
+    loss="tcl",
+    parameters={"reduction": "none", "temperature": 0.5, "k2": 0.0, "normalize": False},
+)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", [0, 1, 4])
+def test_no_weight_of_0_hides_a_number_that_is_not_finite(
+    implementation: Implementation, dtype: str, wrong: float, column: int
+) -> None:
+    call = sample("tcl", k2=0.0, normalize=False, reduction="none")
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    embeddings = call.embeddings.copy()
+    embeddings[3, column] = wrong  # a negative of all others, a positive of none
+    got = implementation.loss(call.with_rows(embeddings, labels).case(dtype)).loss
+    assert np.isnan(got).tolist() == [True, True, True, False, True, True]
+    assert got[3] == 0
