@@ -48,13 +48,16 @@ def anchor_losses(
     (TCL-5). Of rows that are not finite any number may come: `losses` sees to them.
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
+    if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
+        ones = positives.to(z.dtype)
+        sizes = ones.sum(1)
+        alone = sizes == 0
+        D, t = _plain_sums(z, ones, float(T), float(k1), float(k2))
+        return D.masked_fill(alone, 1).log() - t / sizes.clamp(min=1), ~alone
+
     sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = sizes.clamp(min=1)
-    if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
-        D, t = _plain_sums(z, positives, float(T), float(k1), float(k2))
-        return D.masked_fill(~anchors, 1).log() - t / sizes, anchors
-
     s = z @ z.T  # (N, N)
     if isinstance(T, Tensor):
         # Its own product may overflow where all others do not (NUM-10), and be part of dL/dT.
@@ -112,16 +115,13 @@ def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
     return s / fixed * (fixed / T)
 
 
-def _plain_sums(
-    z: Tensor, positives: Tensor, T: float, k1: float, k2: float
-) -> tuple[Tensor, Tensor]:
+def _plain_sums(z: Tensor, ones: Tensor, T: float, k1: float, k2: float) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
     But for the diagonal, masks come after exponentials: exp(-inf) takes long. All is finite, so
     that they are factors, which take less than a choice.
     """
     t = (z / T) @ z.T
-    ones = positives.to(t.dtype)
     total = (t * ones).sum(1)
     low = ((t * -T).exp() * ones).sum(1) if k1 != 0 else None
     terms = _with_itself(t, -math.inf, recorded=False).exp()

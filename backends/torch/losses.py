@@ -4,6 +4,7 @@ The arguments are described to `spec.contract`, which decides what is refused; t
 is in `dense` for few rows, in `blockwise` for many.
 """
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -51,9 +52,10 @@ def supcon_loss(
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
     block_size : int or None
-        Rows of one tile of the pairs, of which a few at a time are in memory, and up to 30 MiB of
-        them until the gradient; None chooses by the number of rows, 0 holds all N x N pairs. Second
-        derivatives and forward mode hold them whatever it is.
+        Rows of one tile of the pairs, a quarter more at most where classes end, of which a few at a
+        time are in memory, and up to 30 MiB of them until the gradient; None chooses by the number
+        of rows, 0 holds all N x N pairs. Second derivatives and forward mode hold them whatever it
+        is.
 
     Returns
     -------
@@ -165,7 +167,9 @@ def _loss(
         else:
             losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)
         # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
-        poison = _sum(rows.detach() - rows.detach())
+        # Normalised, such a row is NaN in every column.
+        numbers = (z[:, :1] if normalize else z).detach()
+        poison = _sum(numbers - numbers)
         losses = (losses + poison).masked_fill(~anchors, 0)
         if reduction == "none":
             return losses.reshape(embeddings.shape[:-1])
@@ -237,7 +241,7 @@ def _unit_rows(x: Tensor) -> Tensor:
     integer, bits = _EXPONENT[x.dtype]  # which alone are that power
     scale = largest.clamp(min=2.0**-64).view(integer).bitwise_and(bits).view(x.dtype)
     y = x / scale
-    squares = y.square().sum(1, keepdim=True)
+    squares = (y * y).sum(1, keepdim=True)
     zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]
-    # Both are replaced before the root and the quotient, whose derivatives are NaN at 0.
-    return y * squares.masked_fill(zero, 1).rsqrt().masked_fill(zero, 0)
+    # Replaced before the root: its derivatives are NaN at 0, and 0 at infinity.
+    return y * squares.masked_fill(zero, math.inf).rsqrt()
