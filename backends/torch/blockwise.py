@@ -19,7 +19,7 @@ from tuned_contrastive.backends.torch.rows import (
     Scalar,
     Scalars,
     cut_rows,
-    kept_shape,
+    kept_size,
     sort_rows,
 )
 
@@ -153,7 +153,7 @@ def _losses(
     """
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
-    kept = z.new_empty(kept_shape(len(z), block, z.dtype) if keep else 0)
+    kept = z.new_empty(kept_size(len(z), block, z.dtype) if keep else 0)
     found, sums = tiles.losses(rows, scalars, kept)
     return rows.restore(found), rows.restore(sums), kept
 
@@ -211,7 +211,7 @@ def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     N = z.shape[0]  # len would fix N for `torch.compile`
     *_, k1, k2, _, _, block, keep = rest
     columns = 1 + sum(k is not None for k in (k1, k2))
-    kept = z.new_empty(kept_shape(N, block, z.dtype) if keep else 0)
+    kept = z.new_empty(kept_size(N, block, z.dtype) if keep else 0)
     return z.new_empty(N), z.new_empty(N, columns), kept
 
 

@@ -28,21 +28,21 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     for tile in rows.tiles:
         s, x = products.of(tile)
         if tile.masked:
-            same = rows.same(tile)
+            ones = rows.positives(tile, products.scratch(2, tile))
             if not rows.unit:
                 # Divided before the sum, which would overflow where the mean does not.
-                near = torch.where(same, s / T * rows.shares[tile.rows, None], 0)
+                near = torch.where(ones == 1, s / T * rows.shares[tile.rows, None], 0)
                 mean[tile.rows] += near.sum(1)
                 if not tile.diagonal:
                     mean[tile.columns] += near.sum(0)
-            out = products.scratch(2, tile)
-            if low:
-                lowest = rows.terms(torch.neg(s, out=out))
-                low.add(lowest.masked_fill_(~same, rows.nothing), tile)
             if positives:
-                positives.add(out.copy_(x).masked_fill_(~same, rows.nothing), tile)
-                x.masked_fill_(same, rows.nothing)
+                out = products.scratch(3, tile)
+                positives.add(rows.only(out.copy_(x), ones, -math.inf), tile)
+                rows.only(x, 1 - ones, -math.inf)
         negatives.add(x, tile)
+        if tile.masked and low:
+            lowest = rows.terms(torch.neg(s, out=x))
+            low.add(rows.only(lowest, ones, -math.inf), tile)
     if rows.unit:
         mean = rows.sums_over_positives(rows.z).mul_(rows.z).sum(1).mul_(rows.shares).div_(T)
     groups = [(sums.log(), k) for sums, k in ((low, k1), (negatives, k2)) if sums]
@@ -81,14 +81,17 @@ def gradients(
         s, x = products.of(tile)
         weights = negatives.of(x, tile, products.scratch(2, tile))
         if tile.masked:
-            same = rows.same(tile)
+            if positives or not rows.unit:
+                ones = rows.positives(tile, products.scratch(4, tile))
             if positives:
-                weights = torch.where(same, positives.of(x, tile), weights)
+                weights = torch.where(ones == 1, positives.of(x, tile), weights)
             if not rows.unit:
-                weights -= torch.where(same, pull[i, None] + pull[j], 0)
+                weights -= torch.where(ones == 1, pull[i, None] + pull[j], 0)
             if low:
                 lowest = rows.terms(torch.neg(s, out=products.scratch(1, tile)))
-                lowest = low.of(lowest, tile, products.scratch(3, tile)).masked_fill_(~same, 0)
+                lowest = low.of(lowest, tile, products.scratch(3, tile))
+                ones = rows.positives(tile, products.scratch(1, tile))
+                lowest = rows.only(lowest, ones, 0)
                 if apart is None:
                     weights -= lowest
                 else:
