@@ -201,9 +201,7 @@ def _loss(
         )
     else:
         losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize, precision)
-    # Normalised, a row that is not finite is NaN in every column.
-    poison = _poison(stop_gradient(z[:, :1] if normalize else z))
-    loss: Array = _reduced(losses, anchors, poison, reduction)
+    loss: Array = _reduced(losses, anchors, _poison(stop_gradient(rows)), reduction)
     return loss.reshape(array.shape[:-1]) if reduction == "none" else loss
 
 
@@ -284,12 +282,12 @@ def _unit_rows(x: Array) -> Array:
 
 
 @jax.jit
-def _poison(numbers: Array) -> Array:
+def _poison(rows: Array) -> Array:
     """Return NaN where a number is not finite, which neither k2 = 0 nor exp(-inf) may hide; or 0.
 
     Written without a NaN, at which `jax_debug_nans` would stop.
     """
-    return (numbers - numbers).sum()
+    return (rows - rows).sum()
 
 
 @partial(jax.jit, static_argnames="reduction")

@@ -188,9 +188,7 @@ def weighted_loss(
     else:
         losses, anchors = by_tiles() if chosen else by_pairs()
     # NUM-12: neither k2 = 0 nor exp(-inf) may hide what is not a number.
-    # Normalised, a row that is not finite is NaN in every column.
-    numbers = tf.stop_gradient(z[:, :1] if normalize else z)
-    finite = tf.cast(tf.math.is_finite(numbers), dtype)
+    finite = tf.cast(tf.math.is_finite(tf.stop_gradient(rows)), dtype)
     all_finite = tf.reduce_min(finite) > 0  # reduce_all is far slower
     poison = tf.where(all_finite, tf.constant(1, dtype), tf.constant(math.nan, dtype))
     losses = tf.where(anchors, losses * poison, tf.constant(0, dtype))

@@ -25,8 +25,8 @@ from tuned_contrastive.backends.torch.rows import (
 
 THRESHOLD = 896
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 896 rows 5.9 : 9.2 ms for SupCon, 9.4 : 12.8 for TCL, 13.0 : 24.9 for TCL whose parameters
-are tensors; at 640 rows TCL took 5.8 : 4.8."""
+CPU): at 896 rows 4.5 : 6.5 ms for SupCon, 6.4 : 9.0 for TCL, 8.5 : 19.7 for TCL whose parameters
+are tensors; at 640 rows 3.0 : 2.8, 4.2 : 3.7 and 5.5 : 9.9."""
 
 _Transform = torch._C._functorch.TransformType
 

@@ -121,17 +121,18 @@ class Rows:
             return values
         return values.new_empty(values.shape).index_copy_(0, self.order, values)
 
-    def positives(self, tile: Tile, out: Tensor) -> Tensor:
+    def mask(self, tile: Tile, out: Tensor) -> Tensor:
         """Return 1 for each positive pair of a tile, 0 for the others, in the memory of `out`."""
         torch.eq(self.classes[tile.rows, None], self.classes[tile.columns], out=out)
         return out.fill_diagonal_(0) if tile.diagonal else out
 
-    def only(self, x: Tensor, ones: Tensor, nothing: float) -> Tensor:
-        """Return x, in its own memory, where `ones` is 1; where it is 0 what stands for no term.
+    def only(self, x: Tensor, mask: Tensor, nothing: float) -> Tensor:
+        """Return what a mask leaves of a tile, in the memory of x: exponents, `nothing` elsewhere.
 
-        Terms are finite: to multiply them by 0 takes a fifth of the time of a choice.
+        Not shifted it is terms, 0 elsewhere. They are finite if the rows are, and to multiply takes
+        a fifth of the time of a choice.
         """
-        return x.masked_fill_(ones == 0, nothing) if self.shifted else x.mul_(ones)
+        return x.masked_fill_(mask == 0, nothing) if self.shifted else x.mul_(mask)
 
     def sums_over_positives(self, values: Tensor) -> Tensor:
         """Return sum_P(i) of values (N, D): of those of one size, else leaving i out cancels."""
@@ -193,7 +194,7 @@ def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
 
 
 def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
-    """Cut the pairs into tiles of at most `block` rows and columns, masked ones near the diagonal.
+    """Cut the pairs into tiles of about `block` rows and columns, masked ones near the diagonal.
 
     Rows of norm 1 or 0 under SupCon need no masks, and so no order.
     """
@@ -203,25 +204,33 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     parts, heads = _parts(order, is_sorted) if normalize and _is_large(starts) else (None, None)
     if is_sorted:
         z, starts, shares = (each.index_select(0, places) for each in (z, starts, shares))
+    edges, reached = _cut(len(z), block, starts if masked else None)
     return Rows(
-        z,
-        places if is_sorted else None,
-        starts,
-        starts.to(z.dtype) if len(z) < 1 / torch.finfo(z.dtype).eps else starts,
-        parts,
-        heads,
-        shares,
-        shares == 0,
-        *_cut(len(z), block, starts if masked else None),
-        masked,
-        normalize,
+        z=z,
+        order=places if is_sorted else None,
+        starts=starts,
+        classes=_comparable(starts, z.dtype),
+        parts=parts,
+        heads=heads,
+        shares=shares,
+        alone=shares == 0,
+        edges=edges,
+        reached=reached,
+        masked=masked,
+        unit=normalize,
         shifted=not _fits(z, scalars, normalize),
     )
 
 
 def kept_size(N: int, block: int, dtype: torch.dtype) -> int:
-    """Return how many pairs `Products` keeps: all, but no more than fit."""
-    return min(N * (N + min(N, block + _slack(block))) // 2, KEPT_BYTES // dtype.itemsize)
+    """Return for how many pairs `Products` has memory: all, or the first; none if no tile fits.
+
+    Where an edge moves one block loses what the next gains: the tiles on the diagonal together stay
+    below those of blocks that all have half of the most that one can gain.
+    """
+    most = KEPT_BYTES // dtype.itemsize
+    side = -(-N // -(-N // block))
+    return 0 if side**2 > most else min(N * (N + min(N, block + _slack(block))) // 2, most)
 
 
 def is_number(value: Scalar, number: float) -> bool:
@@ -258,6 +267,11 @@ def _added(values: Tensor, places: Tensor) -> Tensor:
 def _slack(block: int) -> int:
     """Return how far an edge may be moved."""
     return block // 8
+
+
+def _comparable(starts: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the same numbers in a dtype that is quick to compare, if it tells them apart."""
+    return starts.to(dtype) if len(starts) < 1 / torch.finfo(dtype).eps else starts
 
 
 def _cut(N: int, block: int, starts: Tensor | None) -> tuple[list[int], list[int]]:

@@ -28,21 +28,21 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     for tile in rows.tiles:
         s, x = products.of(tile)
         if tile.masked:
-            ones = rows.positives(tile, products.scratch(2, tile))
+            mask = rows.mask(tile, products.scratch(2, tile))
             if not rows.unit:
                 # Divided before the sum, which would overflow where the mean does not.
-                near = torch.where(ones == 1, s / T * rows.shares[tile.rows, None], 0)
+                near = torch.where(mask == 1, s / T * rows.shares[tile.rows, None], 0)
                 mean[tile.rows] += near.sum(1)
                 if not tile.diagonal:
                     mean[tile.columns] += near.sum(0)
             if positives:
                 out = products.scratch(3, tile)
-                positives.add(rows.only(out.copy_(x), ones, -math.inf), tile)
-                rows.only(x, 1 - ones, -math.inf)
+                positives.add(rows.only(out.copy_(x), mask, -math.inf), tile)
+                rows.only(x, torch.neg(mask, out=out).add_(1), -math.inf)
         negatives.add(x, tile)
         if tile.masked and low:
             lowest = rows.terms(torch.neg(s, out=x))
-            low.add(rows.only(lowest, ones, -math.inf), tile)
+            low.add(rows.only(lowest, mask, -math.inf), tile)
     if rows.unit:
         mean = rows.sums_over_positives(rows.z).mul_(rows.z).sum(1).mul_(rows.shares).div_(T)
     groups = [(sums.log(), k) for sums, k in ((low, k1), (negatives, k2)) if sums]
@@ -81,17 +81,14 @@ def gradients(
         s, x = products.of(tile)
         weights = negatives.of(x, tile, products.scratch(2, tile))
         if tile.masked:
-            if positives or not rows.unit:
-                ones = rows.positives(tile, products.scratch(4, tile))
+            mask = rows.mask(tile, products.scratch(4, tile))
             if positives:
-                weights = torch.where(ones == 1, positives.of(x, tile), weights)
+                weights = torch.where(mask == 1, positives.of(x, tile), weights)
             if not rows.unit:
-                weights -= torch.where(ones == 1, pull[i, None] + pull[j], 0)
+                weights -= torch.where(mask == 1, pull[i, None] + pull[j], 0)
             if low:
                 lowest = rows.terms(torch.neg(s, out=products.scratch(1, tile)))
-                lowest = low.of(lowest, tile, products.scratch(3, tile))
-                ones = rows.positives(tile, products.scratch(1, tile))
-                lowest = rows.only(lowest, ones, 0)
+                lowest = rows.only(low.of(lowest, tile, products.scratch(3, tile)), mask, 0)
                 if apart is None:
                     weights -= lowest
                 else:

@@ -175,19 +175,19 @@ class NonFiniteReplaced(Plain):
         return np.nan_to_num(super().read_rows(case), posinf=0.0, neginf=0.0)
 
 
-class HiddenByWeight(Plain):
-    """With k2 = 0 a negative that is not finite is in no term, and so in no loss."""
+class FirstColumnAsked(Plain):
+    """Of a raw row that is in no term, as k2 is 0, the first number alone is asked for."""
 
     breaks = "NUM-12"
-    capabilities = claims(losses=frozenset({"tcl"}))
+    capabilities = claims(losses=frozenset({"tcl"}), fixed=RAW)
 
     def read_rows(self, case: Case) -> Array:
         rows = super().read_rows(case)
         if self.parameters(case)["k2"] != 0:
             return rows
         classes = self.read_classes(case)
-        alone = (classes[:, None] == classes).sum(axis=1) == 1
-        return np.where(alone[:, None], np.nan_to_num(rows, posinf=0.0, neginf=0.0), rows)
+        hidden = ((classes[:, None] == classes).sum(axis=1) == 1) & np.isfinite(rows[:, 0])
+        return np.where(hidden[:, None], np.nan_to_num(rows, posinf=0.0, neginf=0.0), rows)
 
 
 class NaNHidden(Plain):
