@@ -117,6 +117,7 @@ def _add_measuring(one: argparse.ArgumentParser, command: str, base: Case) -> No
     add("--temperature", type=float, metavar="T", default=base.temperature, help="(0.1)")
     add("--learnable", action="store_true", help="T, k1 and k2 get gradients, too")
     add("--json", metavar="FILE", help="write the results")
+    add("--keep", action="store_true", help="in FILE of --json, what is not measured again")
     add("--threads", type=int, metavar="N", default=min(2, cores()), help="(2)")
     add("--quick", action="store_true", help="small sizes, few samples: does it work")
     one.set_defaults(variants=False, rival=None, plot=None, seconds=1.0, memory_limit=0.0)

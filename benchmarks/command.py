@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tuned_contrastive.benchmarks import cases as every_case
-from tuned_contrastive.benchmarks import frameworks, profiling, tables
+from tuned_contrastive.benchmarks import frameworks, kept, profiling, tables
 from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.environment import environment, memory_bytes
 from tuned_contrastive.benchmarks.floor import SIDE
 from tuned_contrastive.benchmarks.processes import UsageError, ask, ask_in_order
 from tuned_contrastive.benchmarks.progress import Progress
 from tuned_contrastive.benchmarks.speed import told_breakdown
+from tuned_contrastive.conformance.writing import write_text
 
 Document = dict[str, Any]
 INTERRUPTED = 130
@@ -60,7 +61,7 @@ def memory(options: argparse.Namespace) -> int:
         for name, case, candidate in jobs:
             told = f"{name}: {case.told}, {candidate}"
             progress.at(told)
-            found["measurements"].append(peak_memory(name, case, candidate, options, folder))
+            kept.put(found, peak_memory(name, case, candidate, options, folder))
             progress.step(told)
         progress.close()
     return _conclude(found, options)
@@ -100,7 +101,7 @@ def _in_order(by_name: dict[str, list[Case]], found: Document, options: argparse
                 if "begun" in answer:
                     progress.at(f"{told}, {answer['begun'][1]}")
                     return
-                found["measurements"].append(answer["done"])
+                kept.put(found, answer["done"])
                 progress.step(told)
 
             ask_in_order(_request(found["what"], name, options, folder), cases, hear)
@@ -166,7 +167,7 @@ def _request(what: str, name: str, options: argparse.Namespace, folder: str) -> 
 
 
 def _document(what: str, options: argparse.Namespace) -> Document:
-    return {
+    found: Document = {
         "schema": 1,
         "what": what,
         "partial": False,
@@ -174,6 +175,9 @@ def _document(what: str, options: argparse.Namespace) -> Document:
         "environment": environment(options.threads),
         "measurements": [],
     }
+    if options.keep:
+        kept.begin(found, options)
+    return found
 
 
 @contextmanager
@@ -205,4 +209,4 @@ def _conclude(found: Document, options: argparse.Namespace) -> int:
 
 def write_json(file: Path, found: Document) -> None:
     """Write a result, one measurement's samples on few lines."""
-    file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(found, indent=1, allow_nan=False) + "\n")

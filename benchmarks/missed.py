@@ -119,17 +119,17 @@ def _excess(watched: Document) -> str:
     both = f"{duration(ours['median'])} beside {duration(lean['median'])}"
     again = ratios.ratio(ours, lean)
     if again <= targets.DENSE_OVER_LEAN:
-        return f"Not repeated in the profile's run: {again:.3g}."
+        both = f"Not repeated in the profile's run: {again:.3g}. There {both}"
     more = {
         name: ours["median"] * share - lean["median"] * lean["shares"].get(name, 0.0)
         for name, share in ours["shares"].items()
     }
     largest = sorted(more.items(), key=lambda item: -item[1])[:MOST]
-    told = [f"{name} {duration(seconds)}" for name, seconds in largest if seconds > 0]
+    told = [f"{name} {duration(seconds)} more" for name, seconds in largest if seconds > 0]
     rest = ours["median"] - lean["median"] - sum(max(seconds, 0.0) for _, seconds in largest)
     if abs(rest) > LEAST * ours["median"]:
         told.append(f"all others {duration(abs(rest))} {'more' if rest > 0 else 'less'}")
-    return f"{both}, of which more: {', '.join(told)}."
+    return f"{both}, by operation: {', '.join(told)}."
 
 
 def _watched(profile: Document | None, measured: Document) -> Document:

@@ -25,8 +25,8 @@ target stands what the floor itself would reach there. For TensorFlow's times in
 where it is told why one missed, the better of graph and XLA counts, for all else the graph.
 Where it says learnable, T and, of TCL, k1 and k2 are tensors that get gradients."""
 MISSED = """By the profile below, of another run, whose times differ: the operations that take most,
-beside products and exponentials; of a dense form, those by which it takes longer than the lean one,
-where it did in that run, too. By all pairs is what consists of the same operations as with
+beside products and exponentials; of a dense form, those by which it takes longer than the lean one.
+By all pairs is what consists of the same operations as with
 `block_size=0`. At N = 256 an operation takes some microseconds whatever it does, and ours has more
 of them: it checks, normalises rows that the rivals take as they come, and lets no row that is not
 finite pass as a number. With a learnable T our dense form divides by it in two steps, with a
@@ -62,10 +62,11 @@ def run(options: argparse.Namespace) -> int:
 def load(folder: Path = RESULTS) -> dict[str, Document]:
     """Return the results of a folder by kind."""
     files = {kind: folder / f"{kind}.json" for kind in (*DRAWN, "profile")}
-    return {kind: _read(file) for kind, file in files.items() if file.is_file()}
+    return {kind: read(file) for kind, file in files.items() if file.is_file()}
 
 
-def _read(file: Path) -> Document:
+def read(file: Path) -> Document:
+    """Return one result; raise `UsageError` for what is none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # of UTF-8 or of JSON

@@ -34,15 +34,18 @@ def document(found: Document, alone: bool = True) -> str:
 def origin(found: Document) -> str:
     """Return one sentence on machine, versions and date, and one on what was measured apart.
 
-    A measurement that was put in from another run on the same machine tells that run's date and
-    revision.
+    A measurement that was kept from another run tells that run's date and revision, and its
+    processor where that was another.
     """
     where = found["environment"]
     apart: dict[str, list[str]] = {}
     every = Counter(each["framework"] for each in found["measurements"])
     for each in found["measurements"]:
         if "run" in each:
-            run = f"{each['run']['date']} at {each['run']['revision']}"
+            at = f" at {each['run']['revision']}" if each["run"]["revision"] else ""
+            cpu = each["run"].get("cpu", where["cpu"])
+            on = "" if cpu == where["cpu"] else f" on {cpu}"
+            run = f"{each['run']['date']}{at}{on}"
             apart.setdefault(run, []).append(each["framework"])
     told = [
         f"{run} ({', '.join(f'{n} of the {every[name]} cases of {name}' for name, n in of)})"
@@ -86,7 +89,7 @@ def exponents(found: Document) -> str:
         if variant != "base":
             continue
         points = [(each["N"], value) for each in measured if (value := _ours(found, each))]
-        points = [point for point in points if point[0] >= FIT_FROM]
+        points = sorted(point for point in points if point[0] >= FIT_FROM)
         if len(points) > 1:
             told = f"{framework} {targets.LOSS_NAMES[loss]} N^{fitted_exponent(points):.2f}"
             said.append(f"{told} ({points[0][0]} to {points[-1][0]})")
@@ -214,13 +217,13 @@ def profile(found: Document) -> str:
 
 
 def _groups(found: Document) -> Iterator[tuple[str, str, str, list[Document]]]:
-    """Yield the measurements of each framework, loss and variant, as they were taken."""
+    """Yield the measurements of each framework, loss and variant, by their number of rows."""
     groups: dict[tuple[str, str, str], list[Document]] = {}
     for each in found["measurements"]:
         key = (each["framework"], each["loss"], each["variant"])
         groups.setdefault(key, []).append(each)
     for (framework, loss, variant), measured in groups.items():
-        yield framework, loss, variant, measured
+        yield framework, loss, variant, sorted(measured, key=lambda each: int(each["N"]))
 
 
 def _ours(found: Document, measured: Document) -> float | None:

@@ -38,6 +38,12 @@ def test_what_was_measured_in_another_run_is_told(results: dict[str, Document]) 
     end = " In other runs: 2026-01-02 03:04 UTC at abc1234 (1 of the 2 cases of torch).\n"
     assert told.endswith(end)
     assert "In other runs" not in tables.origin({**results["speed"], "measurements": rest})
+    nowhere = {**first, "run": run | {"revision": None}}
+    told = tables.origin({**results["speed"], "measurements": [nowhere, *rest]})
+    assert told.endswith(end.replace(" at abc1234", ""))
+    elsewhere = {**first, "run": run | {"cpu": "another"}}
+    told = tables.origin({**results["speed"], "measurements": [elsewhere, *rest]})
+    assert told.endswith(end.replace("abc1234", "abc1234 on another"))
 
 
 @pytest.mark.parametrize("kind", report.KINDS)

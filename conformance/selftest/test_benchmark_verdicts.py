@@ -220,10 +220,11 @@ def test_what_a_dense_form_takes_more_is_told() -> None:
     measured = {**measurement(1024, None, None), "candidates": [ours, lean]}
     results = {"speed": {"measurements": [measured]}, "profile": {"measurements": [measured]}}
     told = missed.lines(results)
-    assert "3 s beside 2 s, of which more: exp 1.5 s, all others 500 ms less." in told
+    assert "3 s beside 2 s, by operation: exp 1.5 s more, all others 500 ms less." in told
     alike = {**measured, "candidates": [ours | {"seconds": [2.0] * 3, "median": 2.0}, lean]}
     told = missed.lines({**results, "profile": {"measurements": [alike]}})
-    assert "Not repeated in the profile's run: 1." in told
+    again = "Not repeated in the profile's run: 1. There 2 s beside 2 s, by operation: exp 1 s more"
+    assert f"{again}, all others 1 s less." in told
 
 
 def _watched(name: str, seconds: float, shares: dict[str, float]) -> Document:

@@ -272,6 +272,9 @@ def test_pytest_benchmark_has_the_same_cases(rivals: Path) -> None:
         assert told["floor"]["seconds"] > 0
         assert 0 < told["share of the allowed error"] <= 1
         assert told["memory"]["status"] == "measured"
+        assert told["first call"] > 0
+        assert told["over the floor"] == each["stats"]["median"] / told["floor"]["seconds"]
+        assert {"cpu", "threads", "versions"} <= told["environment"].keys()
 
 
 @pytest.mark.parametrize("ending", ["", "{"])
