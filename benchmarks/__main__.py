@@ -13,6 +13,7 @@ from tuned_contrastive.benchmarks.environment import cores
 from tuned_contrastive.benchmarks.processes import UsageError, require
 from tuned_contrastive.benchmarks.response import command as response
 from tuned_contrastive.conformance.targets import missing
+from tuned_contrastive.conformance.writing import NotWrittenError
 
 EXAMPLES = """examples:
   everything of the targets, with figures (make bench does this, memory and profile):
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             "interrupted; what was measured is told, and kept where a file was named\n"
         )
         return command.INTERRUPTED
-    except RuntimeError as error:
+    except (RuntimeError, NotWrittenError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

@@ -196,14 +196,16 @@ def _kept_if_interrupted(found: Document, options: argparse.Namespace) -> Iterat
 
 def _conclude(found: Document, options: argparse.Namespace) -> int:
     """Write the results and say them."""
-    if options.json:
-        write_json(Path(options.json), found)
-    if options.plot:
-        from tuned_contrastive.benchmarks import figures
+    try:
+        if options.json:
+            write_json(Path(options.json), found)
+        if options.plot:
+            from tuned_contrastive.benchmarks import figures
 
-        figures.draw(found, Path(options.plot))
-    sys.stdout.write(tables.document(found))
-    sys.stdout.flush()
+            figures.draw(found, Path(options.plot))
+    finally:  # where a file cannot be written, this is all there is
+        sys.stdout.write(tables.document(found))
+        sys.stdout.flush()
     return 0
 
 

@@ -89,7 +89,7 @@ def exponents(found: Document) -> str:
         if variant != "base":
             continue
         points = [(each["N"], value) for each in measured if (value := _ours(found, each))]
-        points = sorted(point for point in points if point[0] >= FIT_FROM)
+        points = [point for point in points if point[0] >= FIT_FROM]
         if len(points) > 1:
             told = f"{framework} {targets.LOSS_NAMES[loss]} N^{fitted_exponent(points):.2f}"
             said.append(f"{told} ({points[0][0]} to {points[-1][0]})")

@@ -10,6 +10,7 @@ import pytest
 from tuned_contrastive.benchmarks import command, kept
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.processes import UsageError
+from tuned_contrastive.conformance.writing import NotWrittenError
 
 Document = dict[str, Any]
 ENVIRONMENT = {"cores": 2, "memory_gib": 8, "threads": 2, "python": "3", "versions": {"numpy": "2"}}
@@ -101,16 +102,32 @@ def test_nothing_is_kept_of_no_file(
     assert "--keep needs --json with a file that is there" in capsys.readouterr().err
 
 
+def answer(request: Document, cases: list[Any], hear: Any) -> None:
+    """Stand in for the worker, which measures nothing."""
+    for number, case in enumerate(cases):
+        done = {"framework": request["framework"], **case.as_json(), "candidates": []}
+        hear(number, {"done": done | {"floor": {"seconds": 1.0}}})
+
+
 def test_command_keeps_what_it_does_not_measure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def answer(request: Document, cases: list[Any], hear: Any) -> None:
-        for number, case in enumerate(cases):
-            done = {"framework": request["framework"], **case.as_json(), "candidates": []}
-            hear(number, {"done": done | {"floor": {"seconds": 1.0}}})
-
     monkeypatch.setattr(command, "ask_in_order", answer)
     words = ["speed", *TINY, "--json", str(tmp_path / "a.json")]
     assert main(words) == main([*words, "--keep", "--classes", "3"]) == 0
     found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["measurements"]
     assert [(each["classes"], "run" in each) for each in found] == [(100, True), (3, False)]
+
+
+def test_what_cannot_be_written_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(file: Path, text: str) -> None:
+        raise NotWrittenError(f"{file} could not be written: no space")
+
+    monkeypatch.setattr(command, "ask_in_order", answer)
+    monkeypatch.setattr(command, "write_text", full)
+    assert main(["speed", *TINY, "--json", str(tmp_path / "a.json")]) == 1
+    out, err = capsys.readouterr()
+    assert "### torch, TCL, " in out
+    assert err.endswith("a.json could not be written: no space\n")
