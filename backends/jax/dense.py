@@ -54,10 +54,12 @@ def anchor_losses(
     is integer or boolean; T, k1 and k2 are Python numbers or scalars; `precision` is that of the
     products. A number of 0 drops its term (TCL-5).
     """
-    shift = not (normalize and fits(LARGEST_EXPONENT[z.dtype.name], T, k1, k2))
-    first = weight(k1, z.dtype) if isinstance(k1, Array) or k1 != 0 else None
+    plain = normalize and fits(LARGEST_EXPONENT[z.dtype.name], T, k1, k2)
+    first, second = (k if plain else weight(k, z.dtype) for k in (k1, k2))
+    has_first = isinstance(k1, Array) or k1 != 0
+    weights = (first if has_first else None, None if plain and k2 == 1 else second)
     s, T = similarities(z, precision), temperature(T, z.dtype)
-    found: tuple[Array, Array] = losses(s, labels, T, first, weight(k2, z.dtype), shift)
+    found: tuple[Array, Array] = losses(s, labels, T, *weights, plain)
     return found
 
 
@@ -97,36 +99,42 @@ def weight(k: Array | float, dtype: Any) -> Weight:
 
 
 # In pieces, so that a plain call compiles little anew for another shape or another parameter.
-@partial(jax.jit, static_argnames="precision")
+@partial(jax.jit, static_argnames="precision", inline=True)
 def similarities(z: Array, precision: Any) -> Array:
     """Return s_ij, (N, N)."""
     return jnp.matmul(z, z.T, precision=precision)
 
 
-@partial(jax.jit, static_argnames="shift")
+@partial(jax.jit, static_argnames="plain", inline=True)
 def losses(
-    s: Array, labels: Array, T: Array, k1: Weight | None, k2: Weight, shift: bool
+    s: Array, labels: Array, T: Array, k1: Any, k2: Any, plain: bool = False
 ) -> tuple[Array, Array]:
-    """Return what `anchor_losses` does, from similarities and weights.
+    """Return what `anchor_losses` does, from similarities and weights; without k1, None.
 
-    `shift` tells whether a maximum is taken off before exponentials are.
+    `plain` tells that `fits` holds for k1 and k2, which are numbers then, None where they do
+    nothing.
     """
     itself = jnp.eye(len(s), dtype=bool)
     positives = (labels[:, None] == labels[None, :]) & ~itself  # (N, N)
-    sizes = positives.sum(1)  # |P(i)|, (N,)
+    sizes = positives.sum(1, dtype=s.dtype)  # |P(i)|, (N,)
+    anchors = sizes > 0
+    sizes = jnp.maximum(sizes, 1)
+    if plain:
+        D, total = _plain_sums(s, itself, positives, T, k1, k2)
+        found = jnp.log(jnp.where(anchors, D, 1)) - total / sizes
+        return jnp.where(anchors, found, 0), anchors
+
     # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
     s = jnp.where(itself, 0, s)
     t = _over_temperature(s, T)
 
-    sums = _temperature_sums(t, itself, positives, k2, shift)
+    sums = _temperature_sums(t, itself, positives, k2)
     if k1 is not None:
-        sums.append(_positive_sum(-s, positives, k1, shift))
+        sums.append(_positive_sum(-s, positives, k1))
     maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
-    shares = t / jnp.maximum(sizes, 1).astype(t.dtype)[:, None]
-    mean = jnp.where(positives, shares, 0).sum(1)
-    anchors = sizes > 0
+    mean = jnp.where(positives, t / sizes[:, None], 0).sum(1)
     found = jnp.log(jnp.where(anchors, total, 1)) + (maximum - mean)
     return jnp.where(anchors, found, 0), anchors
 
@@ -140,15 +148,31 @@ def _over_temperature(s: Array, T: Array) -> Array:
     return s / fixed.astype(s.dtype) * (fixed / T).astype(s.dtype)
 
 
-def _temperature_sums(
-    t: Array, itself: Array, positives: Array, k2: Weight, shift: bool
-) -> list[_Sum]:
+def _plain_sums(
+    s: Array, itself: Array, positives: Array, T: Array, k1: Array | None, k2: Array | None
+) -> tuple[Array, Array]:
+    """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
+
+    All is finite, so that masks are factors, which take less than a choice.
+    """
+    ones = positives.astype(s.dtype)
+    t = s / T
+    terms = jnp.where(itself, 0, jnp.exp(t))
+    if k2 is not None:
+        terms = jnp.where(positives, terms, k2 * terms)
+    D = terms.sum(1)
+    if k1 is not None:
+        D += k1 * (jnp.exp(-s) * ones).sum(1)
+    return D, (t * ones).sum(1)
+
+
+def _temperature_sums(t: Array, itself: Array, positives: Array, k2: Weight) -> list[_Sum]:
     """Return the sums of exp(t_ij) over all and, where k2 is an array, over P(i) and N(i) apart."""
     factor, offset = k2
     t = jnp.where(itself, -math.inf, t)
     if factor is None:
         exponents = jnp.where(positives, t, t + offset)
-        maximum = _row_maximum(exponents, shift)
+        maximum = _row_maximum(exponents)
         return [_Sum(maximum, jnp.exp(exponents - maximum[:, None]).sum(1))]
     near = _row_maximum(jnp.where(positives, t, -math.inf))
     far = _row_maximum(jnp.where(positives, -math.inf, t))
@@ -159,17 +183,15 @@ def _temperature_sums(
     ]
 
 
-def _positive_sum(exponents: Array, positives: Array, k: Weight, shift: bool) -> _Sum:
+def _positive_sum(exponents: Array, positives: Array, k: Weight) -> _Sum:
     """Return k times the sum over P(i) of exp(exponents_ij)."""
-    maximum = _row_maximum(jnp.where(positives, exponents, -math.inf), shift)
+    maximum = _row_maximum(jnp.where(positives, exponents, -math.inf))
     terms = jnp.exp(jnp.where(positives, exponents - maximum[:, None], 0))
     return _Sum(maximum, jnp.where(positives, terms, 0).sum(1), *k)
 
 
-def _row_maximum(exponents: Array, shift: bool = True) -> Array:
-    """Return the largest of each row, 0 where there is none or unless `shift`; no gradient."""
-    if not shift:
-        return jnp.zeros_like(exponents[:, 0])
+def _row_maximum(exponents: Array) -> Array:
+    """Return the largest of each row, 0 where there is none; no gradient."""
     maximum = stop_gradient(exponents).max(1)
     return jnp.where(maximum == -math.inf, 0, maximum)
 

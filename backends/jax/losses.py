@@ -201,7 +201,9 @@ def _loss(
         )
     else:
         losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize, precision)
-    loss: Array = _reduced(losses, anchors, _poison(stop_gradient(rows)), reduction)
+    # Normalised, a row that is not finite is NaN in every column.
+    numbers = stop_gradient(z[:, :1] if normalize else z)
+    loss: Array = _reduced(losses, anchors, _poison(numbers), reduction)
     return loss.reshape(array.shape[:-1]) if reduction == "none" else loss
 
 
@@ -277,8 +279,8 @@ def _unit_rows(x: Array) -> Array:
     y = x / scale
     squares = jnp.square(y).sum(1, keepdims=True)
     zero = scale * jnp.sqrt(stop_gradient(squares)) < _MIN_NORM[x.dtype.name]
-    # Both are replaced before the root and the quotient, whose derivatives are NaN at 0.
-    return jnp.where(zero, 0, y) / jnp.sqrt(jnp.where(zero, 1, squares))
+    # Replaced before the root: its derivatives are NaN at 0, and 0 at infinity.
+    return y / jnp.sqrt(jnp.where(zero, jnp.inf, squares))
 
 
 @jax.jit
