@@ -82,7 +82,7 @@ def peak_memory(
 
 def profile(options: argparse.Namespace) -> int:
     """Tell the operations of every case's step, and return the status."""
-    chosen = profiling.watched_cases(_cases(options, profiling.SIZES))
+    chosen = profiling.watched_cases(_cases(options, every_case.SIZES))
     found = _document("profile", options)
     _in_order(dict.fromkeys(options.frameworks, chosen), found, options)
     return _conclude(found, options)

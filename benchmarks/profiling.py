@@ -13,7 +13,6 @@ from tuned_contrastive.benchmarks.cases import Case
 from tuned_contrastive.benchmarks.floor import Floor
 from tuned_contrastive.benchmarks.frameworks import Framework
 
-SIZES = (256, 1024, 4096, 16384)
 RIVALS_UP_TO = 4096
 """Above it ours alone is watched: a rival takes minutes, and nearly all of them for its pairs."""
 

@@ -22,7 +22,7 @@ from tuned_contrastive.backends.jax.tiles import Inputs, Plan
 
 THRESHOLD = (128, 768)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 128 rows 0.24 : 0.33 ms for SupCon and 0.31 : 0.36 for TCL. The second where only a run can
+CPU): at 128 rows 0.31 : 0.36 ms for SupCon and 0.40 : 0.44 for TCL. The second where only a run can
 tell whether a maximum has to be taken off, as with parameters that are arrays or rows that are not
 normalised: there SupCon takes 4.1 : 4.0 ms at 768 rows and 6.5 : 8.0 at 1024, TCL 4.3 : 4.6 and
 6.4 : 8.9; at 256 SupCon took 1.49 : 1.15 on an older CPU."""
