@@ -23,10 +23,12 @@ from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
 
-THRESHOLD = 896
+THRESHOLD = (896, 640)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 896 rows 4.5 : 6.5 ms for SupCon, 6.4 : 9.0 for TCL, 8.5 : 19.7 for TCL whose parameters
-are tensors; at 640 rows 3.0 : 2.8, 4.2 : 3.7 and 5.5 : 9.9."""
+CPU): at 896 rows 4.5 : 6.5 ms for SupCon, 6.4 : 9.0 for TCL; at 640 rows 3.0 : 2.8 and 4.2 : 3.7.
+The second where `dense` has to take a maximum off, as with parameters that are tensors or rows that
+are not normalised: there SupCon takes 4.6 : 4.8 ms at 640 rows and 4.1 : 3.7 at 512, TCL 5.2 : 7.6
+and 4.6 : 4.9, and 6.2 : 10.7 and 5.2 : 7.1 with T, k1 and k2 learnable."""
 
 _Transform = torch._C._functorch.TransformType
 
@@ -34,17 +36,21 @@ BLOCK_SIZE = {"cpu": 512}
 """Rows of a tile: one that stays in the cache of a CPU; elsewhere not measured, 4096."""
 
 
-def chosen(z: Tensor, block_size: int | None) -> bool:
+def chosen(
+    z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, normalize: bool, block_size: int | None
+) -> bool:
     """Return whether the losses of these rows are computed by tiles."""
     if block_size is not None:
         return block_size > 0
     count = z.shape[0]  # len would fix N for `torch.export`
+    plain = normalize and dense.fits(dense.LARGEST_EXPONENT[z.dtype], T, k1, k2)
+    threshold = THRESHOLD[not plain]
     if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
         # A program for any N computes all by tiles: to ask would make it two. Slow to load.
         from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-        return not statically_known_true(count < THRESHOLD)
-    return count >= THRESHOLD
+        return not statically_known_true(count < threshold)
+    return count >= threshold
 
 
 def anchor_losses(

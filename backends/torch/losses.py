@@ -162,7 +162,7 @@ def _loss(
         T = _scalar(scalars["temperature"], rows)
         k1, k2 = _scalar(scalars.get("k1", 0.0), rows), _scalar(scalars.get("k2", 1.0), rows)
         z = _unit_rows(rows) if normalize else rows
-        if blockwise.chosen(z, block_size):
+        if blockwise.chosen(z, T, k1, k2, normalize, block_size):
             losses, anchors = blockwise.anchor_losses(z, classes, T, k1, k2, normalize, block_size)
         else:
             losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize)

@@ -266,12 +266,20 @@ def test_no_list_grows_with_the_pairs() -> None:
     assert peak < 8 * count
 
 
-def test_the_form_is_chosen_by_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("temperature", "normalize", "which"),
+    [(0.1, True, 0), (0.001, True, 1), (0.1, False, 1), (torch.tensor(0.1), True, 1)],
+    ids=["plain", "steep", "not normalised", "tensor"],
+)
+def test_the_form_is_chosen_by_the_number_of_rows(
+    temperature: Any, normalize: bool, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dense, "anchor_losses", None)
-    x = rows(blockwise.THRESHOLD, 2)
-    assert supcon_loss(x, labels(7, len(x))).isfinite()
+    loss = partial(supcon_loss, temperature=temperature, normalize=normalize)
+    x = rows(blockwise.THRESHOLD[which], 2)
+    assert loss(x, labels(7, len(x))).isfinite()
     with pytest.raises(TypeError, match="NoneType"):
-        supcon_loss(x[1:], labels(7, len(x) - 1))
+        loss(x[1:], labels(7, len(x) - 1))
 
 
 def test_same_bits_twice() -> None:

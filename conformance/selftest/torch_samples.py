@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tuned_contrastive.backends.torch import blockwise
 
-N = blockwise.THRESHOLD + 37  # no multiple of 5: `labels` can be all different
+N = blockwise.THRESHOLD[0] + 37  # no multiple of 5: `labels` can be all different
 
 
 def rows(count: int = N, columns: int = 6) -> Tensor:
