@@ -201,7 +201,8 @@ def _loss(
         )
     else:
         losses, anchors = dense.anchor_losses(z, classes, T, k1, k2, normalize, precision)
-    # Normalised, a row that is not finite is NaN in every column.
+    # NaN where a row is not finite: neither k2 = 0 nor exp(-inf) may hide it (NUM-12).
+    # Normalised, such a row is NaN in every column.
     numbers = stop_gradient(z[:, :1] if normalize else z)
     loss: Array = _reduced(losses, anchors, _poison(numbers), reduction)
     return loss.reshape(array.shape[:-1]) if reduction == "none" else loss
@@ -275,21 +276,23 @@ def _unit_rows(x: Array) -> Array:
     # The exponent's bits alone are that power: jnp.frexp is no shorter, jnp.exp2 not exact.
     infinity = np.asarray(np.inf, x.dtype).view(f"int{8 * x.dtype.itemsize}")
     bits = lax.bitcast_convert_type(largest, infinity.dtype) & infinity
-    scale = jnp.maximum(lax.bitcast_convert_type(bits, x.dtype), 2.0**-64)  # (N, 1)
+    # Half of it, so that 1/scale, by which XLA multiplies, is no number that a CPU flushes to 0.
+    scale = jnp.maximum(lax.bitcast_convert_type(bits, x.dtype) / 2, 2.0**-64)  # (N, 1)
     y = x / scale
     squares = jnp.square(y).sum(1, keepdims=True)
     zero = scale * jnp.sqrt(stop_gradient(squares)) < _MIN_NORM[x.dtype.name]
-    # Replaced before the root: its derivatives are NaN at 0, and 0 at infinity.
-    return y / jnp.sqrt(jnp.where(zero, jnp.inf, squares))
+    # Both are replaced before the root and the quotient, whose derivatives are NaN at 0. Nor would
+    # XLA leave one quotient after another: it divides by the product, which may be infinite.
+    return jnp.where(zero, 0, y) / jnp.sqrt(jnp.where(zero, 1, squares))
 
 
 @jax.jit
-def _poison(rows: Array) -> Array:
-    """Return NaN where a number is not finite, which neither k2 = 0 nor exp(-inf) may hide; or 0.
+def _poison(numbers: Array) -> Array:
+    """Return NaN where a number is not finite, or 0.
 
     Written without a NaN, at which `jax_debug_nans` would stop.
     """
-    return (rows - rows).sum()
+    return (numbers - numbers).sum()
 
 
 @partial(jax.jit, static_argnames="reduction")

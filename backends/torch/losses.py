@@ -4,7 +4,6 @@ The arguments are described to `spec.contract`, which decides what is refused; t
 is in `dense` for few rows, in `blockwise` for many.
 """
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -243,5 +242,5 @@ def _unit_rows(x: Tensor) -> Tensor:
     y = x / scale
     squares = (y * y).sum(1, keepdim=True)
     zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]
-    # Replaced before the root: its derivatives are NaN at 0, and 0 at infinity.
-    return y * squares.masked_fill(zero, math.inf).rsqrt()
+    # Both are replaced before the root and the product, whose derivatives are NaN at 0.
+    return y.masked_fill(zero, 0) * squares.masked_fill(zero, 1).rsqrt()

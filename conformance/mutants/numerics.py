@@ -107,6 +107,18 @@ class PlainSquares(Plain):
         return z * (norms / plain)[:, None] if np.isinf(plain).any() else z, norms
 
 
+class ReciprocalFlushed(Plain):
+    """Rows are multiplied by one over their largest entry, which a CPU flushes to 0."""
+
+    breaks = "NUM-7"
+    capabilities = claims()
+
+    def normalise(self, b: Batch) -> tuple[Array, Array]:
+        z, norms = super().normalise(b)
+        is_small = np.abs(b.x).max(axis=1) * np.finfo(b.x.dtype).tiny <= 1
+        return z * is_small[:, None], norms
+
+
 class HalfAngles(Plain):
     """Similarities of small batches come from the tangent of half the angle: none at 180 degrees.
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 import pytest
 
-from tuned_contrastive.backends.jax import supcon_loss, tcl_loss
+from tuned_contrastive.backends.jax import losses, supcon_loss, tcl_loss
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.protocol import AnswerError, Case, Float64
@@ -56,6 +56,14 @@ def test_the_smallest_norm_is_not_rounded_to_float32() -> None:
         x = jnp.eye(4).at[0, 0].set(length)
         gradient = jax.grad(lambda x: supcon_loss(x, [0, 0, 1, 1], temperature=0.7))(x)
         assert bool((gradient[0] == 0).all()) == is_zero
+
+
+@pytest.mark.clause("SUP-2")
+def test_no_infinity_that_arrives_gets_past_a_zero_row() -> None:
+    """Where rows are close and the temperature low, the gradient of a row may leave the range."""
+    x = jnp.eye(3).at[0, 0].set(0)
+    z, pull = jax.vjp(losses._unit_rows, x)
+    assert (pull(jnp.full_like(z, jnp.inf))[0][0] == 0).all()
 
 
 def doubled(x: Any, temperature: Any, k1: Any, k2: Any) -> Any:
@@ -148,6 +156,25 @@ def test_compiled_hessian_with_a_zero_row_and_weights_of_zero(rows: Float64) -> 
     np.testing.assert_allclose(found[0], exact["embeddings"], rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(found[1], float(exact["k1"]), rtol=1e-10)
     np.testing.assert_allclose(found[2], float(exact["k2"]), rtol=1e-10)
+
+
+@pytest.mark.clause("GRD-13", "GRD-14")
+@pytest.mark.parametrize("block_size", [0, 4])
+@pytest.mark.usefixtures("strict")
+def test_transforms_of_all_pairs_with_numbers_for_parameters(
+    rows: Float64, block_size: int
+) -> None:
+    along = np.cos(np.arange(rows.size).reshape(rows.shape))
+    slope = jax.grad(lambda x: 2 * tcl_loss(x, LABELS, **PLAIN, block_size=block_size))
+    with jax.enable_x64(True):
+        x, tangent = jnp.asarray(rows)[None], jnp.asarray(along)[None]
+        product = jax.vmap(lambda x, tangent: jax.jvp(slope, (x,), (tangent,)))
+        gradient, found = jax.jit(product)(x, tangent)
+    direction = {"embeddings": along, "temperature": 0.0, "k1": 0.0, "k2": 0.0}
+    exact = hessian_vector_product("tcl", rows, LABELS, direction=direction, **PLAIN)
+    first = tcl_gradients(rows, LABELS, upstream=2, **PLAIN).embeddings
+    np.testing.assert_allclose(gradient[0], first, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found[0], 2 * exact["embeddings"], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.clause("NUM-7", "NUM-16")

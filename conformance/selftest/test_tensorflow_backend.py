@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tuned_contrastive import reference
-from tuned_contrastive.backends.tensorflow import supcon_loss, tcl_loss
+from tuned_contrastive.backends.tensorflow import losses, supcon_loss, tcl_loss
 from tuned_contrastive.conformance.__main__ import main
 from tuned_contrastive.conformance.adapters.callable import bare_implementation
 from tuned_contrastive.conformance.adapters.tensorflow import TensorFlow
@@ -53,6 +53,30 @@ def test_the_smallest_norm_is_not_rounded_to_float32() -> None:
             loss = supcon_loss(x, [0, 0, 1, 1], temperature=0.7)
         gradient = tape.gradient(loss, x)
         assert bool(tf.reduce_all(gradient[0] == 0)) == is_zero
+
+
+@pytest.mark.clause("SUP-2")
+@compilers
+def test_no_infinity_that_arrives_gets_past_a_zero_row(xla: bool) -> None:
+    """Where rows are close and the temperature low, the gradient of a row may leave the range."""
+
+    def pulled(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            z = losses._unit_rows(x)
+        return tape.gradient(z, x, tf.fill(tf.shape(z), tf.constant(np.inf, z.dtype)))
+
+    found = tf.function(pulled, jit_compile=xla)(tf.constant([[0.0, 0.0], [1.0, 0.0]]))
+    assert (found.numpy()[0] == 0).all()
+
+
+@pytest.mark.clause("NUM-7")
+@compilers
+def test_row_whose_norm_is_beyond_the_range_has_its_direction(xla: bool) -> None:
+    unit = np.array([[1, 1], [1, 0], [1, -1], [0, 1]], "float32")
+    compiled = tf.function(lambda x: supcon_loss(x, [0, 0, 1, 1], temperature=0.5), jit_compile=xla)
+    longest = tf.constant(unit * np.float32(1.5 * 2.0**127))
+    np.testing.assert_allclose(compiled(longest), compiled(tf.constant(unit)), rtol=1e-6)
 
 
 @pytest.mark.clause("NUM-16")

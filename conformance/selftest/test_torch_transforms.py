@@ -18,9 +18,9 @@ from tuned_contrastive.backends.torch import blockwise, supcon_loss, tcl_loss, t
 from tuned_contrastive.backends.torch.rows import Rows, Scalars, sort_rows
 from tuned_contrastive.conformance.selftest.torch_samples import N, labels, relative, rows
 
-OF_NUMBERS, OF_TENSORS = blockwise.THRESHOLD
+OF_NUMBERS, OF_MAXIMA = blockwise.THRESHOLD
 BOTH_SIDES = pytest.mark.parametrize("count", [OF_NUMBERS - 1, OF_NUMBERS])
-BOTH_SIDES_OF_TENSORS = pytest.mark.parametrize("count", [OF_TENSORS - 1, OF_TENSORS])
+BOTH_SIDES_OF_MAXIMA = pytest.mark.parametrize("count", [OF_MAXIMA - 1, OF_MAXIMA])
 
 
 def test_fake_tensors_of_many_rows() -> None:
@@ -66,7 +66,7 @@ def along_temperature(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tenso
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
-@BOTH_SIDES_OF_TENSORS
+@BOTH_SIDES_OF_MAXIMA
 def test_forward_mode_within_forward_mode_on_both_sides_of_the_threshold(count: int) -> None:
     x, y, T = rows(count, 2), labels(7, count), torch.tensor(0.5, dtype=torch.float64)
     loss = partial(supcon_loss, x, y)
@@ -102,7 +102,7 @@ def test_checkpointed_on_both_sides_of_the_threshold(count: int) -> None:
     assert torch.equal(found, expected)
 
 
-@BOTH_SIDES_OF_TENSORS
+@BOTH_SIDES_OF_MAXIMA
 def test_many_gradients_at_once_on_both_sides_of_the_threshold(count: int) -> None:
     x, y = rows(count, 2).requires_grad_(), labels(7, count)
     T = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)

@@ -23,6 +23,8 @@ BELOW, SHORT = 2.0**-43, 2.0**-37
 """Norms of 1.1e-13 and 7.3e-12: the one is no row, the other is one like any (SUP-2, NUM-7)."""
 LONG = {"float64": 2.0**600, "float32": 2.0**100}
 """Norms whose squares overflow."""
+LONGEST = {"float64": 1.5 * 2.0**1023, "float32": 1.5 * 2.0**127}
+"""Entries near the end of the range, with norms beyond it."""
 
 
 @pytest.mark.clause("SUP-2")
@@ -52,6 +54,15 @@ def test_long_row_has_its_direction(
 ) -> None:
     unit = batch(implementation, loss, UNIT, PAIRS, **HALF)
     accept(same_share(implementation, unit, unit.with_rows(LONG[dtype] * UNIT), dtype))
+
+
+@pytest.mark.clause("NUM-7")
+@pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, parameters={**HALF, "normalize": True})
+def test_row_whose_norm_is_beyond_the_range_has_its_direction(
+    implementation: Implementation, loss: str, dtype: str, accept: Accept
+) -> None:
+    unit = batch(implementation, loss, UNIT, PAIRS, **HALF)
+    accept(same_share(implementation, unit, unit.with_rows(LONGEST[dtype] * (2 * UNIT)), dtype))
 
 
 @pytest.mark.clause("SUP-8")
