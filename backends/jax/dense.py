@@ -99,6 +99,7 @@ def weight(k: Array | float, dtype: Any) -> Weight:
 
 
 # In pieces, so that a plain call compiles little anew for another shape or another parameter.
+# Inlined where a caller compiles: XLA then fuses across them, 5 % of SupCon's time at 256 rows.
 @partial(jax.jit, static_argnames="precision", inline=True)
 def similarities(z: Array, precision: Any) -> Array:
     """Return s_ij, (N, N)."""
@@ -109,10 +110,9 @@ def similarities(z: Array, precision: Any) -> Array:
 def losses(
     s: Array, labels: Array, T: Array, k1: Any, k2: Any, plain: bool = False
 ) -> tuple[Array, Array]:
-    """Return what `anchor_losses` does, from similarities and weights; without k1, None.
+    """Return what `anchor_losses` does, from s (N, N) and weights; k1 is None without its term.
 
-    `plain` tells that `fits` holds for k1 and k2, which are numbers then, None where they do
-    nothing.
+    `plain` tells that `fits` holds: k1 and k2 are numbers then, and k2 is None where it is 1.
     """
     itself = jnp.eye(len(s), dtype=bool)
     positives = (labels[:, None] == labels[None, :]) & ~itself  # (N, N)
@@ -153,7 +153,8 @@ def _plain_sums(
 ) -> tuple[Array, Array]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
-    All is finite, so that masks are factors, which take less than a choice.
+    Without k1 there is no term of it, without k2 it is 1. All is finite where rows are, so that
+    masks may be factors.
     """
     ones = positives.astype(s.dtype)
     t = s / T

@@ -269,6 +269,8 @@ def _scalar(value: Any, dtype: Any) -> Array | float:
 def _unit_rows(x: Array) -> Array:
     """Return x_i / ||x_i||, 0 with gradient 0 for a zero row (SUP-1, SUP-2).
 
+    A row that is not finite is NaN in every column.
+
     Each row is first divided by a power of two near its largest entry, so that no square
     overflows or vanishes (NUM-7). z does not depend on that number, nor do its derivatives.
     """

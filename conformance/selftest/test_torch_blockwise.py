@@ -268,8 +268,8 @@ def test_no_list_grows_with_the_pairs() -> None:
 
 @pytest.mark.parametrize(
     ("temperature", "normalize", "which"),
-    [(0.1, True, 0), (0.001, True, 1), (0.1, False, 1), (torch.tensor(0.1), True, 1)],
-    ids=["plain", "steep", "not normalised", "tensor"],
+    [(0.1, True, 0), (0.001, True, 1), (2, True, 1), (0.1, False, 1), (torch.tensor(0.1), True, 1)],
+    ids=["plain", "steep", "flat", "not normalised", "tensor"],
 )
 def test_the_form_is_chosen_by_the_number_of_rows(
     temperature: Any, normalize: bool, which: int, monkeypatch: pytest.MonkeyPatch
