@@ -93,13 +93,12 @@ def variants(loss: str, sizes: Sequence[int]) -> list[Case]:
         replace(base, D=512, variant="D = 512"),
         replace(base, D=2048, variant="D = 2048"),
         replace(base, classes=2, variant="2 classes"),
-        replace(base, views=True, variant="(B, 2, D), no labels"),
         replace(base, temperature=0.01, variant="T = 0.01"),
     ]
     found += [
-        replace(base, N=size, views=True, rivals=True, variant="(B, 2, D), no labels")
-        for size in sizes
-        if size <= VIEWS_UP_TO
+        replace(base, N=size, views=True, rivals=few, variant="(B, 2, D), no labels")
+        for size, few in ((size, size <= VIEWS_UP_TO) for size in sizes)
+        if few or size == N
     ]
     found += [
         replace(base, N=size, classes=10_000, variant="10,000 classes")

@@ -331,6 +331,13 @@ def test_variants_keep_to_their_size() -> None:
     assert plain == Case("tcl", 4096, rivals=False)
 
 
+@pytest.mark.parametrize("sizes", [SIZES, (256,), (1024, 256), (16384,)])
+def test_no_variant_is_measured_twice(sizes: tuple[int, ...]) -> None:
+    found = [(case.variant, case.N) for case in variants("tcl", sizes)]
+    assert len({*found}) == len(found)
+    assert ("(B, 2, D), no labels", 4096 if 4096 in sizes else max(sizes)) in found
+
+
 def test_learnable_parameters_are_timed_at_every_size() -> None:
     found = learnable("tcl", SIZES)
     assert [case.N for case in found if case.learnable] == list(SIZES)
