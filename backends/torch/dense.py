@@ -123,8 +123,8 @@ def _plain_sums(z: Tensor, ones: Tensor, T: float, k1: float, k2: float) -> tupl
     """
     t = (z / T) @ z.T
     total = (t * ones).sum(1)
-    low = ((t * -T).exp_() * ones).sum(1) if k1 != 0 else None
-    terms = _with_itself(t, -math.inf, recorded=False).exp_()
+    low = ((t * -T).exp() * ones).sum(1) if k1 != 0 else None
+    terms = _with_itself(t, -math.inf, recorded=False).exp()
     D = terms.sum(1) if k2 == 1 else (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
     return D if low is None else D + k1 * low, total
 
