@@ -4,6 +4,7 @@ The arguments are described to `spec.contract`, which decides what is refused; t
 is in `dense` for few rows, in `blockwise` for many.
 """
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -244,5 +245,6 @@ def _unit_rows(x: Tensor) -> Tensor:
     y = x / scale
     squares = (y * y).sum(1, keepdim=True)
     zero = scale * squares.detach().sqrt() < _MIN_NORM[x.dtype]
-    # Both are replaced before the root and the product, whose derivatives are NaN at 0.
-    return y.masked_fill(zero, 0) * squares.masked_fill(zero, 1).rsqrt()
+    # Replaced before the root: its derivatives are NaN at 0, and 0 at infinity. To replace y, too,
+    # would keep out an infinity that arrives, and takes 4 % of the time of 256 rows.
+    return y * squares.masked_fill(zero, math.inf).rsqrt()
