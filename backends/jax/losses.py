@@ -280,7 +280,8 @@ def _unit_rows(x: Array) -> Array:
     bits = lax.bitcast_convert_type(largest, infinity.dtype) & infinity
     # Half of it, so that 1/scale, by which XLA multiplies, is no number that a CPU flushes to 0.
     scale = jnp.maximum(lax.bitcast_convert_type(bits, x.dtype) / 2, 2.0**-64)  # (N, 1)
-    y = x / scale
+    # Kept as it is: of constants XLA would take (1/scale)^2 out of the squares, which overflows.
+    y: Array = lax.optimization_barrier(x / scale)  # type: ignore[no-untyped-call]
     squares = jnp.square(y).sum(1, keepdims=True)
     zero = scale * jnp.sqrt(stop_gradient(squares)) < _MIN_NORM[x.dtype.name]
     # Both are replaced before the root and the quotient, whose derivatives are NaN at 0. Nor would

@@ -186,6 +186,16 @@ def test_rows_that_are_constants_of_a_compilation(rows: Float64, size: float) ->
     np.testing.assert_allclose(found, exact.temperature, rtol=1e-5)
 
 
+@pytest.mark.clause("NUM-7", "SUP-2")
+@pytest.mark.parametrize("size", [0, 1e-30, 1e20, 1e37])
+def test_derivatives_in_rows_that_are_constants_of_a_compilation(size: float) -> None:
+    x = jnp.asarray([[size, size], [1, 2], [3, 1]], "float32")
+    loss, slope = jax.jit(lambda: jax.value_and_grad(supcon_loss)(2 * x, LABELS[:3]))()
+    exact = supcon_gradients(2 * np.asarray(x), LABELS[:3])
+    np.testing.assert_allclose(loss, exact.loss, rtol=1e-6)
+    np.testing.assert_allclose(slope, exact.embeddings, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [1e-60, 1e60])
 def test_temperature_beyond_the_range_of_float32(temperature: float) -> None:
     found = supcon_loss(jnp.eye(5, dtype="float32"), LABELS[:5], temperature=temperature)
