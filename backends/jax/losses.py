@@ -6,7 +6,7 @@ is in `dense` for few rows, in `blockwise` for many.
 
 import operator
 from collections.abc import Hashable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -188,13 +188,15 @@ def _loss(
         raise TypeError(f"precision must be what jax.numpy.matmul takes, got {got}")
     block_size = contract.check_block_size(block_size)
     dtype = canonicalize_dtype(contract.COMPUTE_DTYPES[array.dtype])
-    with _constants_evaluated(labels):
+    is_traced = isinstance(
+        labels, jax.core.Tracer
+    )  # else they stay constants, as `blockwise` sorts
+    with nullcontext() if is_traced else jax.ensure_compile_time_eval():
         classes = _row_labels(labels, array.shape)
     T = _scalar(scalars["temperature"], dtype)
     k1, k2 = _scalar(scalars.get("k1", 0.0), dtype), _scalar(scalars.get("k2", 1.0), dtype)
-    with _constants_evaluated(embeddings):
-        rows = _rows(embeddings, dtype)
-        z = _unit_rows(rows) if normalize else rows
+    rows = _rows(embeddings, dtype)
+    z = _unit_rows(rows) if normalize else rows
     if blockwise.chosen(z, T, k1, k2, normalize, block_size):
         losses, anchors = blockwise.anchor_losses(
             z, classes, T, k1, k2, normalize, block_size, precision
@@ -221,16 +223,6 @@ def _check_width(labels: Any) -> None:
         raise ValueError(
             f"labels must fit 32 bits unless jax_enable_x64 is set, got {low} to {high}"
         )
-
-
-def _constants_evaluated(given: Any) -> AbstractContextManager[Any]:
-    """Evaluate what depends on constants of what is traced while it is traced, not in XLA.
-
-    XLA takes constants out of a product, (1/scale)^2 out of the squares of rows, which overflows.
-    """
-    if isinstance(given, jax.core.Tracer):
-        return nullcontext()
-    return jax.ensure_compile_time_eval()
 
 
 def _rows(embeddings: Any, dtype: Any) -> Array:

@@ -46,7 +46,6 @@ FURTHER = {
         "_describe_scalar",
         "_is_traced_int",
         "_check_width",
-        "_constants_evaluated",
         "_rows",
         "_poison",
         "_reduced",

@@ -21,10 +21,11 @@ from tuned_contrastive.conformance.suite.definitions import (
 HALF = {"temperature": 0.5}
 BELOW, SHORT = 2.0**-43, 2.0**-37
 """Norms of 1.1e-13 and 7.3e-12: the one is no row, the other is one like any (SUP-2, NUM-7)."""
-LONG = {"float64": 2.0**600, "float32": 2.0**100}
-"""Norms whose squares overflow."""
-LONGEST = {"float64": 1.5 * 2.0**1023, "float32": 1.5 * 2.0**127}
-"""Entries near the end of the range, with norms beyond it."""
+LONG = {
+    "squares": {"float64": 2.0**600, "float32": 2.0**100},
+    "norm": {"float64": 1.5 * 2.0**1023, "float32": 1.5 * 2.0**127},
+}
+"""Entries by what of their row overflows; the second are near the end of the range."""
 
 
 @pytest.mark.clause("SUP-2")
@@ -49,20 +50,13 @@ def test_short_row_has_its_direction(
 
 @pytest.mark.clause("NUM-7")
 @pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, parameters={**HALF, "normalize": True})
+@pytest.mark.parametrize("overflows", list(LONG))
 def test_long_row_has_its_direction(
-    implementation: Implementation, loss: str, dtype: str, accept: Accept
+    implementation: Implementation, loss: str, dtype: str, accept: Accept, overflows: str
 ) -> None:
     unit = batch(implementation, loss, UNIT, PAIRS, **HALF)
-    accept(same_share(implementation, unit, unit.with_rows(LONG[dtype] * UNIT), dtype))
-
-
-@pytest.mark.clause("NUM-7")
-@pytest.mark.needs(dtypes=FULL, flat=True, pairs=True, parameters={**HALF, "normalize": True})
-def test_row_whose_norm_is_beyond_the_range_has_its_direction(
-    implementation: Implementation, loss: str, dtype: str, accept: Accept
-) -> None:
-    unit = batch(implementation, loss, UNIT, PAIRS, **HALF)
-    accept(same_share(implementation, unit, unit.with_rows(LONGEST[dtype] * (2 * UNIT)), dtype))
+    rows = LONG[overflows][dtype] * (2 * UNIT)
+    accept(same_share(implementation, unit, unit.with_rows(rows), dtype))
 
 
 @pytest.mark.clause("SUP-8")
