@@ -188,9 +188,8 @@ def _loss(
         raise TypeError(f"precision must be what jax.numpy.matmul takes, got {got}")
     block_size = contract.check_block_size(block_size)
     dtype = canonicalize_dtype(contract.COMPUTE_DTYPES[array.dtype])
-    is_traced = isinstance(
-        labels, jax.core.Tracer
-    )  # else they stay constants, as `blockwise` sorts
+    # Constants stay such, since XLA takes seconds to sort them while it compiles.
+    is_traced = isinstance(labels, jax.core.Tracer)
     with nullcontext() if is_traced else jax.ensure_compile_time_eval():
         classes = _row_labels(labels, array.shape)
     T = _scalar(scalars["temperature"], dtype)
@@ -266,14 +265,15 @@ def _unit_rows(x: Array) -> Array:
     Each row is first divided by a power of two near its largest entry, so that no square
     overflows or vanishes (NUM-7). z does not depend on that number, nor do its derivatives.
     """
+    # Hidden: of constants XLA would take (1/scale)^2 out of the squares, which overflows.
+    x = lax.optimization_barrier(x)  # type: ignore[no-untyped-call]
     largest = jnp.abs(stop_gradient(x)).max(1, keepdims=True)
     # The exponent's bits alone are that power: jnp.frexp is no shorter, jnp.exp2 not exact.
     infinity = np.asarray(np.inf, x.dtype).view(f"int{8 * x.dtype.itemsize}")
     bits = lax.bitcast_convert_type(largest, infinity.dtype) & infinity
     # Half of it, so that 1/scale, by which XLA multiplies, is no number that a CPU flushes to 0.
     scale = jnp.maximum(lax.bitcast_convert_type(bits, x.dtype) / 2, 2.0**-64)  # (N, 1)
-    # Kept as it is: of constants XLA would take (1/scale)^2 out of the squares, which overflows.
-    y: Array = lax.optimization_barrier(x / scale)  # type: ignore[no-untyped-call]
+    y = x / scale
     squares = jnp.square(y).sum(1, keepdims=True)
     zero = scale * jnp.sqrt(stop_gradient(squares)) < _MIN_NORM[x.dtype.name]
     # Both are replaced before the root and the quotient, whose derivatives are NaN at 0. Nor would
