@@ -5,25 +5,28 @@ share a process. Sizes are those of TC_BENCHMARK_SIZES, by default 256 and 1024;
 TC_BENCHMARK_RIVAL names, as ``--rival`` takes it, and then of one framework. ``--benchmark-json``
 holds what else was found as `extra_info`: the first call's seconds, compilation in them, the share
 of the allowed error that was used, the floor (`floor.py`) and how many times it the median takes,
-what a fresh process of its own took (`memory.py`), and the machine, threads and versions. Its cases
-run one after the other; in turns, as the targets need it, only the command ``speed`` times them.
+what a fresh process of its own took (`memory.py`), and the machine, threads and versions.
+
+What is chosen of a group is timed once and in turns, by `speed.measure`, when its first case runs;
+each case then tells pytest-benchmark its own samples through the timer. ``--benchmark-max-time`` is
+for the rounds of a group, ``--benchmark-min-rounds`` its fewest.
 """
 
 import argparse
 import os
-import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tuned_contrastive.benchmarks import speed
 from tuned_contrastive.benchmarks.cases import LOSSES, Case
 from tuned_contrastive.benchmarks.command import peak_memory
 from tuned_contrastive.benchmarks.environment import cores, environment, memory_bytes
 from tuned_contrastive.benchmarks.floor import Floor
-from tuned_contrastive.benchmarks.frameworks import Candidate, Framework, load, load_rival
-from tuned_contrastive.benchmarks.truth import truth
+from tuned_contrastive.benchmarks.frameworks import ALL_OURS, load, load_rival
 
 FRAMEWORKS = os.environ.get("TC_BENCHMARK_FRAMEWORKS", "torch").split(",")
 SIZES = [int(size) for size in os.environ.get("TC_BENCHMARK_SIZES", "256,1024").split(",")]
@@ -33,56 +36,73 @@ OPTIONS = argparse.Namespace(
     quick=False, seconds=1.0, threads=THREADS, rival=RIVAL, memory_limit=0.0
 )
 runner = cache(lambda name: load(name, THREADS))
+rival = cache(lambda name: load_rival(runner(name), RIVAL))
 floor = cache(lambda name: Floor.of(runner(name)))
 where = cache(lambda: environment(THREADS))
+ticks: list[float] = []
 
 
-def candidates(name: str, case: Case) -> list[Candidate]:
-    """Return what can compute a case's loss, the user's own last."""
-    rival = load_rival(runner(name), RIVAL)
-    return runner(name).candidates(case) + ([rival] if rival else [])
+def timer() -> float:
+    """Return what pytest-benchmark takes for the time, before and after each round."""
+    return ticks.pop(0)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test its framework, case and candidate; a framework is imported only here."""
     found = [
         pytest.param(
-            runner(name), case, each, id=f"{name}-{loss}-{N}-{each.name}",
-            marks=pytest.mark.benchmark(group=f"{name}, {case.told}"),
+            name, case, each.name, id=f"{name}-{loss}-{N}-{each.name}",
+            marks=pytest.mark.benchmark(group=f"{name}, {case.told}", timer=timer),
         )
         for name in FRAMEWORKS
         for loss in LOSSES
         for N in SIZES
         for case in [Case(loss, N)]
-        for each in candidates(name, case)
+        for each, _ in speed.contestants(runner(name), case, rival(name))
     ]  # fmt: skip
-    metafunc.parametrize(("framework", "case", "candidate"), found)
+    metafunc.parametrize(("name", "case", "candidate"), found)
+
+
+@pytest.fixture(scope="module")
+def measured(request: pytest.FixtureRequest) -> Callable[[str, Case], dict[str, Any]]:
+    """Return the measurement of a case with those of its candidates that were chosen."""
+    items: list[Any] = request.session.items
+    chosen = [item.callspec.params for item in items if item.parent is request.node]
+    names = {(each["name"], each["case"], each["candidate"]) for each in chosen}
+    given = request.config.getoption
+    seconds, fewest = float(given("benchmark_max_time")), given("benchmark_min_rounds")
+
+    @cache
+    def measure(name: str, case: Case) -> dict[str, Any]:
+        settings = speed.Settings(seconds, fewest, memory_bytes=memory_bytes("MemAvailable"))
+        every = speed.contestants(runner(name), case, rival(name))
+        unasked = {
+            each.name: "not chosen" for each, _ in every if (name, case, each.name) not in names
+        }
+        return speed.measure(
+            runner(name), case, settings, floor(name), rival=rival(name), excused=unasked
+        )
+
+    return measure
 
 
 @pytest.mark.filterwarnings("default")  # whatever a rival warns of
 def test_value_and_gradient(
-    framework: Framework, case: Case, candidate: Candidate, benchmark: Any, tmp_path: Path
+    name: str, case: Case, candidate: str, measured: Any, benchmark: Any, tmp_path: Path
 ) -> None:
-    """Time a candidate that is right on this very input."""
-    if candidate.bytes_for(case.N) > memory_bytes("MemAvailable"):
-        pytest.skip("out of memory")
-    batch = case.batch()
-    began = time.perf_counter()
-    step = framework.step(candidate, case, batch)
-    found = step()
-    first_call = time.perf_counter() - began
-    share = truth(case, batch).share(framework.numbers(found, case), case.dtype)
-    if not share <= 1 and not candidate.is_ours:
-        pytest.skip(f"wrong on this input: {share:.3g} times the allowed error")
-    assert share <= 1
-    least = floor(framework.name).as_json(case.N, case.D)
+    """Tell the times of a candidate that is right on this very input."""
+    found = measured(name, case)
+    (record,) = (each for each in found["candidates"] if each["name"] == candidate)
+    if record["status"] != "timed":
+        assert record["status"] == "out of memory" or candidate not in ALL_OURS, record["reason"]
+        pytest.skip(f"{record['status']}: {record['reason']}")
     benchmark.extra_info |= {
-        "first call": first_call,
-        "share of the allowed error": share,
-        "floor": least,
-        "memory": peak_memory(framework.name, case, candidate.name, OPTIONS, str(tmp_path)),
+        "first call": record["first_call"],
+        "share of the allowed error": record["share"],
+        "floor": found["floor"],
+        "over the floor": record["median"] / found["floor"]["seconds"],
+        "memory": peak_memory(name, case, candidate, OPTIONS, str(tmp_path)),
         "environment": where(),
     }
-    benchmark(step)
-    if benchmark.stats:  # nothing with --benchmark-disable
-        benchmark.extra_info["over the floor"] = benchmark.stats.stats.median / least["seconds"]
+    ticks[:] = [tick for seconds in record["seconds"] for tick in (0.0, seconds)]
+    benchmark.pedantic(lambda: None, rounds=len(record["seconds"]))
