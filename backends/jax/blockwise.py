@@ -128,7 +128,7 @@ def _dense(given: Sequence[Array], fixed: Sequence[Array], order: Order, plan: P
     second = (inputs.factor2, inputs.offset2)
     s = dense.similarities(inputs.z, plan.precision)
     classes = order.starts[order.places]
-    losses: Array = dense.losses(s, classes, inputs.T, first, second)[0]
+    losses: Array = dense.losses(s, classes, inputs.T, first, second, plan.unit, False)[0]
     return losses
 
 

@@ -59,7 +59,7 @@ def anchor_losses(
     has_first = isinstance(k1, Array) or k1 != 0
     weights = (first if has_first else None, None if plain and k2 == 1 else second)
     s, T = similarities(z, precision), temperature(T, z.dtype)
-    found: tuple[Array, Array] = losses(s, labels, T, *weights, plain)
+    found: tuple[Array, Array] = losses(s, labels, T, *weights, normalize, plain)
     return found
 
 
@@ -106,9 +106,9 @@ def similarities(z: Array, precision: Any) -> Array:
     return jnp.matmul(z, z.T, precision=precision)
 
 
-@partial(jax.jit, static_argnames="plain", inline=True)
+@partial(jax.jit, static_argnames=("normalize", "plain"), inline=True)
 def losses(
-    s: Array, labels: Array, T: Array, k1: Any, k2: Any, plain: bool = False
+    s: Array, labels: Array, T: Array, k1: Any, k2: Any, normalize: bool, plain: bool
 ) -> tuple[Array, Array]:
     """Return what `anchor_losses` does, from s (N, N) and weights; k1 is None without its term.
 
@@ -130,7 +130,7 @@ def losses(
 
     sums = _temperature_sums(t, itself, positives, k2)
     if k1 is not None:
-        sums.append(_positive_sum(-s, positives, k1))
+        sums.append(_positive_sum(s, positives, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
@@ -184,10 +184,13 @@ def _temperature_sums(t: Array, itself: Array, positives: Array, k2: Weight) -> 
     ]
 
 
-def _positive_sum(exponents: Array, positives: Array, k: Weight) -> _Sum:
-    """Return k times the sum over P(i) of exp(exponents_ij)."""
-    maximum = _row_maximum(jnp.where(positives, exponents, -math.inf))
-    terms = jnp.exp(jnp.where(positives, exponents - maximum[:, None], 0))
+def _positive_sum(s: Array, positives: Array, k: Weight, normalize: bool) -> _Sum:
+    """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
+    if normalize:
+        maximum, terms = jnp.zeros(len(s), s.dtype), jnp.exp(jnp.where(positives, -s, 0))
+    else:
+        maximum = _row_maximum(jnp.where(positives, -s, -math.inf))
+        terms = jnp.exp(jnp.where(positives, -s - maximum[:, None], 0))
     return _Sum(maximum, jnp.where(positives, terms, 0).sum(1), *k)
 
 

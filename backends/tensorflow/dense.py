@@ -65,7 +65,7 @@ def anchor_losses(
 
     sums = _temperature_sums(t, positives, k2)
     if isinstance(k1, Tensor) or k1 != 0:
-        sums.append(_positive_sum(-s, positives, k1))
+        sums.append(_positive_sum(s, positives, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
@@ -137,13 +137,16 @@ def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[
     ]
 
 
-def _positive_sum(exponents: Tensor, positives: Tensor, k: Tensor | float) -> _Sum:
-    """Return k times the sum over P(i) of exp(exponents_ij)."""
-    zero, nothing = (tf.constant(value, exponents.dtype) for value in (0, -math.inf))
-    maximum = _row_maximum(tf.where(positives, exponents, nothing))
-    terms = tf.exp(tf.where(positives, exponents - maximum[:, None], zero))
+def _positive_sum(s: Tensor, positives: Tensor, k: Tensor | float, normalize: bool) -> _Sum:
+    """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
+    zero, nothing = (tf.constant(value, s.dtype) for value in (0, -math.inf))
+    if normalize:
+        maximum, terms = tf.zeros_like(s[:, 0]), tf.exp(-s)
+    else:
+        maximum = _row_maximum(tf.where(positives, -s, nothing))
+        terms = tf.exp(tf.where(positives, -s - maximum[:, None], zero))
     total = tf.reduce_sum(tf.where(positives, terms, zero), 1)
-    return _Sum(maximum, total, *_weight(k, exponents.dtype))
+    return _Sum(maximum, total, *_weight(k, s.dtype))
 
 
 def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor | float]:

@@ -66,7 +66,7 @@ def anchor_losses(
 
     sums = _temperature_sums(t, positives, k2)
     if isinstance(k1, Tensor) or k1 != 0:
-        sums.append(_positive_sum(-s, positives, k1))
+        sums.append(_positive_sum(s, positives, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
@@ -145,11 +145,14 @@ def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[
     ]
 
 
-def _positive_sum(exponents: Tensor, positives: Tensor, k: Tensor | float) -> _Sum:
-    """Return k times the sum over P(i) of exp(exponents_ij)."""
-    maximum = _row_maximum(torch.where(positives, exponents.detach(), -math.inf))
-    terms = torch.where(positives, exponents - maximum[:, None], 0).exp()
-    return _Sum(maximum, torch.where(positives, terms, 0).sum(1), *_weight(k, exponents.dtype))
+def _positive_sum(s: Tensor, positives: Tensor, k: Tensor | float, normalize: bool) -> _Sum:
+    """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
+    if normalize:
+        maximum, terms = s.new_zeros(len(s)), (-s).exp()
+    else:
+        maximum = _row_maximum(torch.where(positives, -s.detach(), -math.inf))
+        terms = torch.where(positives, -s - maximum[:, None], 0).exp()
+    return _Sum(maximum, torch.where(positives, terms, 0).sum(1), *_weight(k, s.dtype))
 
 
 def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | float]:
