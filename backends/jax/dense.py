@@ -143,9 +143,10 @@ def _over_temperature(s: Array, T: Array) -> Array:
     """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
 
     The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
+    T^2, which leaves the range before T does, is in that of fixed / T, too.
     """
     fixed = stop_gradient(T)
-    return s / fixed.astype(s.dtype) * (fixed / T).astype(s.dtype)
+    return s / fixed.astype(s.dtype) * (1 / (T / fixed)).astype(s.dtype)
 
 
 def _plain_sums(

@@ -93,12 +93,13 @@ def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
     """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
 
     The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
+    T^2, which leaves the range before T does, is in what XLA makes of that of fixed / T, too.
     """
     if not isinstance(T, Tensor):
         return s / T
     s = tf.where(itself, tf.constant(0, s.dtype), s)  # which is a factor of that gradient
     fixed = tf.stop_gradient(T)
-    return s / tf.cast(fixed, s.dtype) * tf.cast(fixed / T, s.dtype)
+    return s / tf.cast(fixed, s.dtype) * tf.cast(tf.math.reciprocal(T / fixed), s.dtype)
 
 
 def _plain_sums(

@@ -154,6 +154,25 @@ def test_gradient_in_a_large_temperature_is_as_sharp() -> None:
     np.testing.assert_allclose(found[1], exact.temperature, rtol=3e-5)
 
 
+@compilers
+@pytest.mark.clause("GRD-6", "NUM-11")
+@pytest.mark.parametrize("block_size", [0, 4])
+def test_gradient_in_a_temperature_whose_square_leaves_the_range(
+    block_size: int, xla: bool
+) -> None:
+    x, labels = np.random.default_rng(0).normal(size=(6, 3)).astype("float32"), [0, 0, 0, 1, 1, 2]
+
+    def gradient(T: Any, upstream: Any) -> Any:
+        given = {"temperature": T, "block_size": block_size}
+        return found_of(x, labels, upstream, supcon_loss, **given)[1][1]
+
+    compiled = tf.function(gradient, jit_compile=xla)
+    for T, upstream in [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22), (1e-3, 1e30)]:
+        found = compiled(tf.constant(T), tf.constant(upstream))
+        exact = reference.supcon_gradients(x, labels, temperature=T, upstream=upstream)
+        np.testing.assert_allclose(found, exact.temperature, rtol=1e-4)
+
+
 @pytest.mark.clause("NUM-13")
 def test_the_same_bits_twice() -> None:
     rows = np.random.default_rng(1).normal(size=(700, 16)).astype(np.float32)
