@@ -298,11 +298,8 @@ def test_gradient_at_a_huge_temperature(
 @pytest.mark.clause("GRD-6", "NUM-11")
 @pytest.mark.parametrize("block_size", [0, 4])
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize(
-    ("T", "upstream"), [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22), (1e-3, 1e30)]
-)
 def test_gradient_in_a_temperature_whose_square_leaves_the_range(
-    T: float, upstream: float, compiled: bool, block_size: int
+    compiled: bool, block_size: int
 ) -> None:
     x, labels = np.random.default_rng(0).normal(size=(6, 3)).astype("float32"), [0, 0, 0, 1, 1, 2]
 
@@ -310,9 +307,10 @@ def test_gradient_in_a_temperature_whose_square_leaves_the_range(
         return upstream * supcon_loss(x, labels, temperature=T, block_size=block_size)
 
     gradient = jax.jit(jax.grad(loss)) if compiled else jax.grad(loss)
-    found = gradient(jnp.float32(T), jnp.float32(upstream))
-    exact = supcon_gradients(x.astype("float64"), labels, temperature=T, upstream=upstream)
-    np.testing.assert_allclose(found, exact.temperature, rtol=1e-4)
+    for T, upstream in [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22), (1e-3, 1e30)]:
+        found = gradient(jnp.float32(T), jnp.float32(upstream))
+        exact = supcon_gradients(x.astype("float64"), labels, temperature=T, upstream=upstream)
+        np.testing.assert_allclose(found, exact.temperature, rtol=1e-4)
 
 
 @pytest.mark.parametrize("block_size", [0, 2])
