@@ -71,8 +71,8 @@ def measure(
 ) -> dict[str, Any]:
     """Return the measurement of one case: its candidates, the floor, what was not timed and why.
 
-    `excused` names candidates that ended an earlier process on this case, with the reason; `tell`
-    is called with a candidate's name before its first call.
+    `excused` names candidates that are not run, with the reason: not chosen, or what ended an
+    earlier process on this case. `tell` is called with a candidate's name before its first call.
     """
     records: list[dict[str, Any]] = []
     runners = []

@@ -148,7 +148,7 @@ def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[
 def _positive_sum(s: Tensor, positives: Tensor, k: Tensor | float, normalize: bool) -> _Sum:
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
     if normalize:
-        maximum, terms = s.new_zeros(len(s)), (-s).exp()
+        maximum, terms = s.new_zeros(s.shape[0]), (-s).exp()
     else:
         maximum = _row_maximum(torch.where(positives, -s.detach(), -math.inf))
         terms = torch.where(positives, -s - maximum[:, None], 0).exp()

@@ -116,20 +116,31 @@ def test_many_gradients_at_once_on_both_sides_of_the_threshold(count: int) -> No
 
 
 class _Exported(torch.nn.Module):
+    def __init__(self, loss: Any = supcon_loss) -> None:
+        super().__init__()
+        self.loss = loss
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return supcon_loss(x, y)
+        found: Tensor = self.loss(x, y)
+        return found
 
 
-@pytest.mark.parametrize(("least", "most"), [(10, OF_NUMBERS - 1), (OF_NUMBERS, 5000)])
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize(
+    ("loss", "threshold"),
+    [(supcon_loss, OF_NUMBERS), (partial(tcl_loss, temperature=0.001), OF_MAXIMA)],
+    ids=["plain", "maxima"],
+)
 def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
-    least: int, most: int
+    loss: Any, threshold: int, few: bool
 ) -> None:
+    least, most = (10, threshold - 1) if few else (threshold, 5000)
     count = torch.export.Dim("count", min=least, max=most)
     given = rows(most, 2), labels(7, most)
     sizes = {"x": {0: count}, "y": {0: count}}
-    program = torch.export.export(_Exported(), given, dynamic_shapes=sizes).module()
+    program = torch.export.export(_Exported(loss), given, dynamic_shapes=sizes).module()
     fewer = [each[:least] for each in given]
-    assert relative(program(*fewer), supcon_loss(*fewer).numpy()) < 1e-12
+    assert relative(program(*fewer), loss(*fewer).numpy()) < 1e-12
 
 
 def test_a_program_exported_with_few_rows_stands_alone() -> None:
