@@ -9,7 +9,8 @@ what a fresh process of its own took (`memory.py`), and the machine, threads and
 
 What is chosen of a group is timed once and in turns, by `speed.measure`, when its first case runs;
 each case then tells pytest-benchmark its own samples through the timer. ``--benchmark-max-time`` is
-for the rounds of a group, ``--benchmark-min-rounds`` its fewest.
+for the rounds of a group, ``--benchmark-min-rounds`` its fewest, up to 40; other options of timing
+have no effect. With ``--benchmark-disable`` there is one round.
 """
 
 import argparse
@@ -71,6 +72,8 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str, Case], dict[str, 
     names = {(each["name"], each["case"], each["candidate"]) for each in chosen}
     given = request.config.getoption
     seconds, fewest = float(given("benchmark_max_time")), given("benchmark_min_rounds")
+    if given("benchmark_disable"):
+        seconds, fewest = 0.0, 1
 
     @cache
     def measure(name: str, case: Case) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def test_value_and_gradient(
         assert record["status"] == "out of memory" or candidate not in ALL_OURS, record["reason"]
         pytest.skip(f"{record['status']}: {record['reason']}")
     benchmark.extra_info |= {
+        "in turns": [each["name"] for each in found["candidates"] if each["status"] == "timed"],
         "first call": record["first_call"],
         "share of the allowed error": record["share"],
         "floor": found["floor"],

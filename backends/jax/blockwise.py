@@ -128,7 +128,8 @@ def _dense(given: Sequence[Array], fixed: Sequence[Array], order: Order, plan: P
     second = (inputs.factor2, inputs.offset2)
     s = dense.similarities(inputs.z, plan.precision)
     classes = order.starts[order.places]
-    losses: Array = dense.losses(s, classes, inputs.T, first, second, plan.unit, False)[0]
+    # Whatever the rows are: the form for all of them holds for those of norm 1, too.
+    losses: Array = dense.losses(s, classes, inputs.T, first, second, False, False)[0]
     return losses
 
 

@@ -93,7 +93,8 @@ def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
     """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
 
     The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
-    T^2, which leaves the range before T does, is in what XLA makes of that of fixed / T, too.
+    That of a quotient has T^2 in XLA, which leaves the range before T does; T / fixed is 1 for
+    every T, and the derivative of a reciprocal is made of products.
     """
     if not isinstance(T, Tensor):
         return s / T
@@ -142,7 +143,7 @@ def _positive_sum(s: Tensor, positives: Tensor, k: Tensor | float, normalize: bo
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
     zero, nothing = (tf.constant(value, s.dtype) for value in (0, -math.inf))
     if normalize:
-        maximum, terms = tf.zeros_like(s[:, 0]), tf.exp(-s)
+        maximum, terms = tf.zeros(tf.shape(s)[:1], s.dtype), tf.exp(-s)
     else:
         maximum = _row_maximum(tf.where(positives, -s, nothing))
         terms = tf.exp(tf.where(positives, -s - maximum[:, None], zero))

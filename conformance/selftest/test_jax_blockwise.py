@@ -298,19 +298,17 @@ def test_gradient_at_a_huge_temperature(
 @pytest.mark.clause("GRD-6", "NUM-11")
 @pytest.mark.parametrize("block_size", [0, 4])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_gradient_in_a_temperature_whose_square_leaves_the_range(
-    compiled: bool, block_size: int
-) -> None:
+def test_gradient_in_a_temperature_very_far_from_1(compiled: bool, block_size: int) -> None:
     x, labels = np.random.default_rng(0).normal(size=(6, 3)).astype("float32"), [0, 0, 0, 1, 1, 2]
 
     def loss(T: Any, upstream: Any) -> Any:
         return upstream * supcon_loss(x, labels, temperature=T, block_size=block_size)
 
     gradient = jax.jit(jax.grad(loss)) if compiled else jax.grad(loss)
-    for T, upstream in [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22), (1e-3, 1e30)]:
+    for T, upstream in [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22)]:
         found = gradient(jnp.float32(T), jnp.float32(upstream))
         exact = supcon_gradients(x.astype("float64"), labels, temperature=T, upstream=upstream)
-        np.testing.assert_allclose(found, exact.temperature, rtol=1e-4)
+        np.testing.assert_allclose(found, exact.temperature, rtol=1e-4, err_msg=f"T = {T}")
 
 
 @pytest.mark.parametrize("block_size", [0, 2])

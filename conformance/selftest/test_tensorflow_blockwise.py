@@ -22,7 +22,6 @@ from tuned_contrastive.conformance.selftest.tensorflow_samples import (
     ROWS,
     compilers,
     forms_taken,
-    needs_xla,
 )
 from tuned_contrastive.reference.bounds import bounds
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
@@ -158,9 +157,7 @@ def test_gradient_in_a_large_temperature_is_as_sharp() -> None:
 @compilers
 @pytest.mark.clause("GRD-6", "NUM-11")
 @pytest.mark.parametrize("block_size", [0, 4])
-def test_gradient_in_a_temperature_whose_square_leaves_the_range(
-    block_size: int, xla: bool
-) -> None:
+def test_gradient_in_a_temperature_very_far_from_1(block_size: int, xla: bool) -> None:
     x, labels = np.random.default_rng(0).normal(size=(6, 3)).astype("float32"), [0, 0, 0, 1, 1, 2]
 
     def gradient(T: Any, upstream: Any) -> Any:
@@ -168,10 +165,10 @@ def test_gradient_in_a_temperature_whose_square_leaves_the_range(
         return found_of(x, labels, upstream, supcon_loss, **given)[1][1]
 
     compiled = tf.function(gradient, jit_compile=xla)
-    for T, upstream in [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22), (1e-3, 1e30)]:
+    for T, upstream in [(1e18, 1.0), (1e20, 1e3), (1e-19, 1.0), (1e-30, 1e-22)]:
         found = compiled(tf.constant(T), tf.constant(upstream))
         exact = reference.supcon_gradients(x, labels, temperature=T, upstream=upstream)
-        np.testing.assert_allclose(found, exact.temperature, rtol=1e-4)
+        np.testing.assert_allclose(found, exact.temperature, rtol=1e-4, err_msg=f"T = {T}")
 
 
 @pytest.mark.clause("NUM-13")
@@ -326,11 +323,9 @@ def extreme_gradient(block_size: int, xla: bool) -> Any:
     return tf.function(gradient, jit_compile=xla)
 
 
+@compilers
 @pytest.mark.clause("NUM-11")
-@pytest.mark.parametrize(
-    ("learnable", "xla"),  # numbers only where XLA may reorder them: each is a trace of its own
-    [(True, False), *(pytest.param(each, True, marks=needs_xla) for each in (True, False))],
-)
+@pytest.mark.parametrize("learnable", [False, True])
 @pytest.mark.parametrize("block_size", [0, 4])
 @pytest.mark.parametrize(
     ("T", "k2", "upstream"), [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
