@@ -52,38 +52,45 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test its framework, case and candidate; a framework is imported only here."""
     found = [
         pytest.param(
-            name, case, each.name, id=f"{name}-{loss}-{N}-{each.name}",
-            marks=pytest.mark.benchmark(group=f"{name}, {case.told}", timer=timer),
+            framework, case, each.name, id=f"{framework}-{loss}-{N}-{each.name}",
+            marks=pytest.mark.benchmark(group=f"{framework}, {case.told}", timer=timer),
         )
-        for name in FRAMEWORKS
+        for framework in FRAMEWORKS
         for loss in LOSSES
         for N in SIZES
         for case in [Case(loss, N)]
-        for each, _ in speed.contestants(runner(name), case, rival(name))
+        for each, _ in speed.contestants(runner(framework), case, rival(framework))
     ]  # fmt: skip
-    metafunc.parametrize(("name", "case", "candidate"), found)
+    metafunc.parametrize(("framework", "case", "candidate"), found)
 
 
 @pytest.fixture(scope="module")
 def measured(request: pytest.FixtureRequest) -> Callable[[str, Case], dict[str, Any]]:
     """Return the measurement of a case with those of its candidates that were chosen."""
     items: list[Any] = request.session.items
-    chosen = [item.callspec.params for item in items if item.parent is request.node]
-    names = {(each["name"], each["case"], each["candidate"]) for each in chosen}
+    params = [item.callspec.params for item in items if item.parent is request.node]
+    chosen = {(each["framework"], each["case"], each["candidate"]) for each in params}
     given = request.config.getoption
     seconds, fewest = float(given("benchmark_max_time")), given("benchmark_min_rounds")
     if given("benchmark_disable"):
         seconds, fewest = 0.0, 1
 
     @cache
-    def measure(name: str, case: Case) -> dict[str, Any]:
+    def measure(framework: str, case: Case) -> dict[str, Any]:
         settings = speed.Settings(seconds, fewest, memory_bytes=memory_bytes("MemAvailable"))
-        every = speed.contestants(runner(name), case, rival(name))
+        every = speed.contestants(runner(framework), case, rival(framework))
         unasked = {
-            each.name: "not chosen" for each, _ in every if (name, case, each.name) not in names
+            each.name: "not chosen"
+            for each, _ in every
+            if (framework, case, each.name) not in chosen
         }
         return speed.measure(
-            runner(name), case, settings, floor(name), rival=rival(name), excused=unasked
+            runner(framework),
+            case,
+            settings,
+            floor(framework),
+            rival=rival(framework),
+            excused=unasked,
         )
 
     return measure
@@ -91,10 +98,10 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str, Case], dict[str, 
 
 @pytest.mark.filterwarnings("default")  # whatever a rival warns of
 def test_value_and_gradient(
-    name: str, case: Case, candidate: str, measured: Any, benchmark: Any, tmp_path: Path
+    framework: str, case: Case, candidate: str, measured: Any, benchmark: Any, tmp_path: Path
 ) -> None:
     """Tell the times of a candidate that is right on this very input."""
-    found = measured(name, case)
+    found = measured(framework, case)
     (record,) = (each for each in found["candidates"] if each["name"] == candidate)
     if record["status"] != "timed":
         assert record["status"] == "out of memory" or candidate not in ALL_OURS, record["reason"]
@@ -105,7 +112,7 @@ def test_value_and_gradient(
         "share of the allowed error": record["share"],
         "floor": found["floor"],
         "over the floor": record["median"] / found["floor"]["seconds"],
-        "memory": peak_memory(name, case, candidate, OPTIONS, str(tmp_path)),
+        "memory": peak_memory(framework, case, candidate, OPTIONS, str(tmp_path)),
         "environment": where(),
     }
     ticks[:] = [tick for seconds in record["seconds"] for tick in (0.0, seconds)]
