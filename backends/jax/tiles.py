@@ -101,10 +101,8 @@ def gradients(
     # Infinite where there is nothing to weigh, since exp of what is no term may be infinite.
     log_d = jnp.where(anchors, log_d, jnp.inf)
     shape = blocks.gone.shape
-    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
-    # by one after the other they would: XLA multiplies the divisors first.
     T = _in_range(inputs.T, dtype)
-    scale = jnp.sqrt(jnp.maximum(T, 1))
+    scale = _scale(T)
     w /= unit
     w_cut, log_d_cut = (padded(values, plan.size) for values in (w * (1 / scale), log_d))
     rows = Rows(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
@@ -118,7 +116,7 @@ def gradients(
         state = over_tiles(visit, blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
     dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] * (scale / T) * unit
-    dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / (inputs.T / scale)
+    dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / inputs.T
     factors = [
         _weighted_sum(w, log_sum + offset - log_d, unit)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
@@ -130,6 +128,15 @@ def _in_range(T: Array, dtype: Any) -> Array:
     """Return T in a dtype whose range it may leave, where T over its root would not be a number."""
     kept = np.finfo(dtype)
     return jnp.clip(T.astype(dtype), kept.tiny, kept.max)
+
+
+def _scale(T: Array) -> Array:
+    """Return the part of a T above 1 that the weights have: half, in the exponent of it.
+
+    So neither they nor T times them vanish or overflow. Divided by one after the other they would:
+    XLA multiplies the divisors first.
+    """
+    return jnp.sqrt(jnp.maximum(T, 1))
 
 
 def _counts(inputs: Inputs, plan: Plan, number: int) -> list[Any]:
@@ -227,7 +234,7 @@ def _add_gradient(
     weights, low = _pair_weights(blocks, rows, scalars, plan, tile, s, t)
     if learnable:
         once = 0.5 if tile.diagonal else 1  # where each pair is met twice
-        in_T = in_T + once * (t * weights).sum(0)
+        in_T = in_T + once * (t * _scale(scalars[0]) * weights).sum(0)
     weights = weights if low is None else weights - low
     dot = partial(jnp.matmul, precision=plan.precision)
     by_rows = put(by_rows, i, by_rows[i] + dot(weights, blocks.z[j]))

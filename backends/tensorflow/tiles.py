@@ -95,9 +95,7 @@ def gradients(
     unit = tf.reduce_max(tf.abs(w))
     unit = tf.where((unit > 0) & (unit < math.inf), unit, tf.ones_like(unit))
     w /= unit
-    # A T above 1 is half in the weights: neither they nor T times them vanish or overflow. Divided
-    # by one after the other they would: XLA multiplies the divisors first.
-    scale = tf.sqrt(tf.maximum(T, 1))
+    scale = _scale(T)
 
     def cut(values: Tensor, appended: float) -> Tensor:
         values = tf.where(anchors, values, tf.constant(appended, z.dtype))
@@ -108,9 +106,18 @@ def gradients(
     g, slopes = _plain_or_not(plan, z, given, lambda terms: _pair_sums(blocks, T, terms, weights))
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
     dz = tf.gather(g, order.places) * (scale / T) * unit
-    slope = unit * tf.reduce_sum(slopes) * scale / -2
+    slope = unit * tf.reduce_sum(slopes) / -2
     dks = (_weighted_sum(w, sums - log_d, unit) for sums in (low, negatives))
     return dz, slope, *dks
+
+
+def _scale(T: Tensor) -> Tensor:
+    """Return the part of a T above 1 that the weights have: half, in the exponent of it.
+
+    So neither they nor T times them vanish or overflow. Divided by one after the other they would:
+    XLA multiplies the divisors first.
+    """
+    return tf.sqrt(tf.maximum(T, 1))
 
 
 def _log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]:
@@ -160,6 +167,7 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
     """Return T dL/dz_i, (n, B, D), and parts of -2 T dL/dT, (n, B), 0 unless `terms.slope`."""
     zero = tf.constant(0, b.z.dtype)
     h = weights.w * b.shares
+    scale = 1 if terms.plain else _scale(T)
 
     def both(x: Tensor, c: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Return w_i exp(x - c_i) + w_j exp(x - c_j), (B, B)."""
@@ -188,7 +196,7 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
                 low = tf.where(positives, T * both(-s, weights.low, i, j), zero)
             G, t = tf.where(absent, zero, G), tf.where(absent, zero, t)
         # Without what k1 gives, a multiple of dL/dT that grows with T.
-        slopes = tf.reduce_sum(t * G, 1) if terms.slope else tf.zeros_like(h[0])
+        slopes = tf.reduce_sum(t * scale * G, 1) if terms.slope else tf.zeros_like(h[0])
         G -= low
         across = tf.matmul(G, z_j)
         if diagonal:

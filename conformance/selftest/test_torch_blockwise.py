@@ -22,7 +22,7 @@ from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
 from tuned_contrastive.conformance.selftest.torch_samples import N, labels, relative, rows
-from tuned_contrastive.reference import tcl_gradients
+from tuned_contrastive.reference import supcon_gradients, tcl_gradients
 
 CLASSES = {"one class": 1, "some": 7, "all different": N}
 
@@ -363,3 +363,19 @@ def test_gradient_where_a_part_of_it_leaves_the_range(
     loss = tcl_loss(rows, labels, **(wide if learnable else fixed), block_size=block_size)
     (found,) = torch.autograd.grad(loss, rows, torch.tensor(upstream))
     assert relative(found, exact) < 1e-3
+
+
+@pytest.mark.clause("GRD-6", "NUM-11")
+@pytest.mark.parametrize("block_size", [0, 4])
+@pytest.mark.parametrize(
+    ("T", "upstream"), [(1e18, 1.0), (1e20, 1e3), (1e30, 1e24), (1e-19, 1.0), (1e-30, 1e-22)]
+)
+def test_gradient_in_a_temperature_very_far_from_1(
+    T: float, upstream: float, block_size: int
+) -> None:
+    x, classes = np.random.default_rng(0).normal(size=(6, 3)).astype("float32"), [0, 0, 0, 1, 1, 2]
+    temperature = torch.tensor(T, requires_grad=True)
+    loss = supcon_loss(torch.tensor(x), classes, temperature=temperature, block_size=block_size)
+    (found,) = torch.autograd.grad(loss, temperature, torch.tensor(upstream))
+    exact = supcon_gradients(x, classes, temperature=T, upstream=upstream).temperature
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
