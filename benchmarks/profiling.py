@@ -47,9 +47,12 @@ def profile(
     tell: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Return what `speed.measure` does, with the shares of the operations of what was timed."""
+    kept = {*WATCHED, *TIMED_ONLY}
+    names = {each.name for each, _ in speed.contestants(framework, case, None)}
+    unwatched = dict.fromkeys(names - kept, "not watched")
+    excused = {**unwatched, **(excused or {})}
     measured = speed.measure(framework, case, settings, floor, excused=excused, tell=tell)
     watched = {each.name: each for each in framework.candidates(case) if each.name in WATCHED}
-    kept = {*WATCHED, *TIMED_ONLY}
     records = [each for each in measured["candidates"] if each["name"] in kept]
     for record in records:
         if record["status"] == "timed" and record["name"] in watched:
