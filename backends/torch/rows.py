@@ -1,12 +1,15 @@
 """The rows and their pairs, cut into tiles whose products are made one after the other.
 
 Rows are sorted by label, so that only tiles near the diagonal have positives; s_ij = s_ji, so that
-a tile (i, j) of two slices, i <= j, serves the rows of both.
+a tile (i, j) of two blocks of rows, i <= j, serves the rows of both. What is read tile by tile is
+cut into its blocks once: to take a slice takes some microseconds, of which there are many.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -43,29 +46,28 @@ class Order(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """The pairs of two slices of the rows."""
+    """The pairs of two blocks of the rows."""
 
     before: int
     """How many pairs the tiles before it have."""
-    rows: slice
-    columns: slice
+    i: int
+    """The block of its rows, by number."""
+    j: int
+    """That of its columns."""
+    shape: tuple[int, int]
+    """The number of rows and of columns."""
     masked: bool
     """Whether a mask has to tell the positives."""
 
     @property
     def diagonal(self) -> bool:
         """Whether the columns are the rows."""
-        return self.rows == self.columns
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The number of rows and of columns."""
-        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        return self.i == self.j
 
     @property
     def size(self) -> int:
         """The number of pairs."""
-        return math.prod(self.shape)
+        return self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,18 @@ class Rows:
     """The rows, in the order of their labels where a tile needs that, and their pairs by tiles."""
 
     z: Tensor  # (N, D)
+    blocks: tuple[Tensor, ...]  # the same, cut
     order: Tensor | None
     starts: Tensor  # (N,), as in `Order`
-    classes: Tensor  # (N,), the same as numbers that are quick to compare
+    classes: tuple[Tensor, ...]  # the same as numbers that are quick to compare, cut
     parts: Tensor | None  # the first place of each row's class and part, (N,); None for one part
     heads: Tensor | None  # the first place of the class of each place, (N,)
     shares: Tensor  # (N,)
     alone: Tensor  # whether P(i) is empty, (N,)
-    edges: list[int]
-    """Where blocks begin, and the number of rows."""
+    sizes: list[int]
+    """The number of rows of each block."""
     reached: list[int]
-    """For each block, where rows begin that share no class with it."""
+    """For each block, the number of the first after it that shares no class with it."""
     masked: bool
     """Whether any tile needs a mask."""
     unit: bool
@@ -94,18 +97,20 @@ class Rows:
     def tiles(self) -> Iterator[Tile]:
         """The tiles, one after the other: their number grows as N^2."""
         before = 0
-        for block, reach in enumerate(self.reached):
-            start, *cuts = self.edges[block:]
-            rows = slice(start, cuts[0])
-            for first, last in pairwise(sorted({start, *cuts, reach})):
-                masked = self.masked and last <= reach
-                yield (tile := Tile(before, rows, slice(first, last), masked))
+        for i, reach in enumerate(self.reached):
+            for j in range(i, len(self.sizes)):
+                shape = self.sizes[i], self.sizes[j]
+                yield (tile := Tile(before, i, j, shape, self.masked and j < reach))
                 before += tile.size
 
     @property
     def side(self) -> int:
         """The most rows or columns of a tile."""
-        return max(last - first for first, last in pairwise(self.edges))
+        return max(self.sizes)
+
+    def cut(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Return the blocks of values of these rows, along the first axis; views."""
+        return values.split_with_sizes(self.sizes)
 
     def terms(self, x: Tensor) -> Tensor:
         """Return e^x, in the memory of x, or x itself where a maximum has to be taken off first."""
@@ -123,7 +128,7 @@ class Rows:
 
     def mask(self, tile: Tile, out: Tensor) -> Tensor:
         """Return 1 for each positive pair of a tile, 0 for the others, in the memory of `out`."""
-        torch.eq(self.classes[tile.rows, None], self.classes[tile.columns], out=out)
+        torch.eq(self.classes[tile.i][:, None], self.classes[tile.j], out=out)
         return out.fill_diagonal_(0) if tile.diagonal else out
 
     def only(self, x: Tensor, mask: Tensor, nothing: float) -> Tensor:
@@ -148,14 +153,18 @@ class Products:
 
     def __init__(self, rows: Rows, T: Scalar, kept: Tensor, filled: bool) -> None:
         self._rows, self._T, self._kept, self._filled = rows, T, kept, filled
+        self._columns = [block.T for block in rows.blocks]
+        self._memory: dict[int, Tensor] = {}
         self._scratch: dict[int, Tensor] = {}
 
     def scratch(self, which: int, tile: Tile) -> Tensor:
         """Return memory that the next tile overwrites."""
-        if which not in self._scratch:
-            side = self._rows.side
-            self._scratch[which] = self._rows.z.new_empty(side * side)
-        return _shaped(self._scratch[which], tile)
+        found = self._scratch.get(which)
+        if found is None or found.shape != tile.shape:
+            if which not in self._memory:
+                self._memory[which] = self._rows.z.new_empty(self._rows.side**2)
+            found = self._scratch[which] = _shaped(self._memory[which], tile)
+        return found
 
     def of(self, tile: Tile) -> tuple[Tensor, Tensor]:
         """Return s, and the terms of s/T; of an anchor with itself 0, which may overflow, and none.
@@ -171,16 +180,17 @@ class Products:
         t = torch.div(s, self._T, out=self.scratch(1, tile))
         return s, self._rows.terms(t.fill_diagonal_(-math.inf) if tile.diagonal else t)
 
+    @cached_property
+    def _scaled(self) -> tuple[Tensor, ...]:
+        """The rows over T: N D divisions, not N^2. As a factor of the products 1/T takes longer."""
+        return self._rows.cut(self._rows.z / self._T)
+
     def _exponents(self, tile: Tile, out: Tensor) -> Tensor:
-        if isinstance(self._T, float):
-            a, b = self._rows.z[tile.rows], self._rows.z[tile.columns].T
-            torch.addmm(out, a, b, beta=0, alpha=1 / self._T, out=out)
-        else:
-            self._similarities(tile, out).div_(self._T)
+        torch.mm(self._scaled[tile.i], self._columns[tile.j], out=out)
         return out.fill_diagonal_(-math.inf) if tile.diagonal else out
 
     def _similarities(self, tile: Tile, out: Tensor) -> Tensor:
-        torch.mm(self._rows.z[tile.rows], self._rows.z[tile.columns].T, out=out)
+        torch.mm(self._rows.blocks[tile.i], self._columns[tile.j], out=out)
         return out.fill_diagonal_(0) if tile.diagonal else out
 
 
@@ -205,17 +215,19 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     if is_sorted:
         z, starts, shares = (each.index_select(0, places) for each in (z, starts, shares))
     edges, reached = _cut(len(z), block, starts if masked else None)
+    sizes = [last - first for first, last in pairwise(edges)]
     return Rows(
         z=z,
+        blocks=z.split_with_sizes(sizes),
         order=places if is_sorted else None,
         starts=starts,
-        classes=_comparable(starts, z.dtype),
+        classes=_comparable(starts, z.dtype).split_with_sizes(sizes),
         parts=parts,
         heads=heads,
         shares=shares,
         alone=shares == 0,
-        edges=edges,
-        reached=reached,
+        sizes=sizes,
+        reached=[bisect_left(edges, reach) for reach in reached],
         masked=masked,
         unit=normalize,
         shifted=not _fits(z, scalars, normalize),
@@ -275,7 +287,9 @@ def _comparable(starts: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _cut(N: int, block: int, starts: Tensor | None) -> tuple[list[int], list[int]]:
-    """Return `Rows.edges` and `Rows.reached`: blocks of one size, but for the classes at an edge.
+    """Return where blocks begin, and N; and for each block where rows begin that share no class.
+
+    Blocks are of one size, but for the classes at an edge.
 
     Where masks are needed, for which `starts` is given, an edge moves to that of its class if it is
     near, so that the blocks beside it share none.

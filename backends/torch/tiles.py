@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tuned_contrastive.backends.torch.rows import Products, Rows, Scalar, Scalars, Tile, is_number
 
+Blocks = tuple[Tensor, ...]
+
 
 def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     """Return l_i, 0 where P(i) is empty, (N,), and the logarithms of its sums, (N, 1 to 3).
@@ -24,6 +26,7 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     positives = _LogSums(rows) if split else None
     low = None if is_number(k1, 0) else _LogSums(rows)
     mean = torch.zeros_like(rows.shares)
+    means, shares = rows.cut(mean), rows.cut(rows.shares)
     products = Products(rows, T, kept, filled=False)
     for tile in rows.tiles:
         s, x = products.of(tile)
@@ -31,10 +34,10 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
             mask = rows.mask(tile, products.scratch(2, tile))
             if not rows.unit:
                 # Divided before the sum, which would overflow where the mean does not.
-                near = torch.where(mask == 1, s / T * rows.shares[tile.rows, None], 0)
-                mean[tile.rows] += near.sum(1)
+                near = torch.where(mask == 1, s / T * shares[tile.i][:, None], 0)
+                means[tile.i].add_(near.sum(1))
                 if not tile.diagonal:
-                    mean[tile.columns] += near.sum(0)
+                    means[tile.j].add_(near.sum(0))
             if positives:
                 out = products.scratch(3, tile)
                 positives.add(rows.only(out.copy_(x), mask, -math.inf), tile)
@@ -68,6 +71,7 @@ def gradients(
     total = sums[:, 0].masked_fill(rows.alone, math.inf)
     in_t = w / T
     pull = in_t * rows.shares
+    pulls = rows.cut(pull)
     split = not is_number(k2, 1)
     negatives = _PairWeights(rows, in_t, total - _log(k2, w) if split else total)
     positives = _PairWeights(rows, in_t, total) if split else None
@@ -75,9 +79,9 @@ def gradients(
     dz = rows.z.new_zeros(rows.z.shape)
     # What k1 gives has no part in dL/dT, of which it is a multiple that grows with T.
     apart = torch.zeros_like(dz) if low and isinstance(T, Tensor) else None
+    blocks, blocks_apart = rows.cut(dz), None if apart is None else rows.cut(apart)
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
-        i, j = tile.rows, tile.columns
         s, x = products.of(tile)
         weights = negatives.of(x, tile, products.scratch(2, tile))
         if tile.masked:
@@ -85,15 +89,15 @@ def gradients(
             if positives:
                 weights = torch.where(mask == 1, positives.of(x, tile), weights)
             if not rows.unit:
-                weights -= torch.where(mask == 1, pull[i, None] + pull[j], 0)
+                weights -= torch.where(mask == 1, pulls[tile.i][:, None] + pulls[tile.j], 0)
             if low:
                 lowest = rows.terms(torch.neg(s, out=products.scratch(1, tile)))
                 lowest = rows.only(low.of(lowest, tile, products.scratch(3, tile)), mask, 0)
-                if apart is None:
+                if blocks_apart is None:
                     weights -= lowest
                 else:
-                    _multiply_out(apart, lowest, rows.z, tile)
-        _multiply_out(dz, weights, rows.z, tile)
+                    _multiply_out(blocks_apart, lowest, rows.blocks, tile)
+        _multiply_out(blocks, weights, rows.blocks, tile)
     if rows.unit:
         dz -= rows.sums_over_positives(rows.z).mul_(pull[:, None])
         dz -= rows.sums_over_positives(pull[:, None] * rows.z)
@@ -109,11 +113,11 @@ def gradients(
     return dz.mul_(unit), found
 
 
-def _multiply_out(dz: Tensor, weights: Tensor, z: Tensor, tile: Tile) -> None:
+def _multiply_out(dz: Blocks, weights: Tensor, z: Blocks, tile: Tile) -> None:
     """Add what a tile's pairs give to the gradients of its rows and of its columns."""
-    dz[tile.rows].addmm_(weights, z[tile.columns])
+    dz[tile.i].addmm_(weights, z[tile.j])
     if not tile.diagonal:
-        dz[tile.columns].addmm_(weights.T, z[tile.rows])
+        dz[tile.j].addmm_(weights.T, z[tile.i])
 
 
 def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
@@ -138,23 +142,24 @@ class _LogSums:
     def __init__(self, rows: Rows) -> None:
         self._total = torch.zeros_like(rows.z[:, 0])
         self._maximum = torch.full_like(self._total, -math.inf) if rows.shifted else None
+        self._totals = rows.cut(self._total)
+        self._maxima = None if self._maximum is None else rows.cut(self._maximum)
 
     def add(self, x: Tensor, tile: Tile) -> None:
         """Add a tile of `Rows.terms` to the sums of its rows and to those of its columns."""
-        sides = ((tile.rows, 1), (tile.columns, 0))
-        for part, dim in sides[:1] if tile.diagonal else sides:
-            if self._maximum is None:
-                self._total[part] += x.sum(dim)
+        sides = ((tile.i, 1),) if tile.diagonal else ((tile.i, 1), (tile.j, 0))
+        for block, dim in sides:
+            if self._maxima is None:
+                self._totals[block].add_(x.sum(dim))
             else:
-                self._add_shifted(self._maximum[part], x, dim, part)
+                self._add_shifted(self._maxima[block], self._totals[block], x, dim)
 
-    def _add_shifted(self, maximum: Tensor, x: Tensor, dim: int, part: slice) -> None:
+    def _add_shifted(self, maximum: Tensor, total: Tensor, x: Tensor, dim: int) -> None:
         old = maximum.clone()
         torch.maximum(old, x.amax(dim), out=maximum)
         shift = maximum.masked_fill(maximum == -math.inf, 0)  # no term yet
         terms = (x - shift.unsqueeze(dim)).exp_().sum(dim)
-        self._total[part] *= (old - shift).exp_()
-        self._total[part] += terms
+        total.mul_((old - shift).exp_()).add_(terms)
 
     def log(self) -> Tensor:
         """Return the logarithms, (N,); -inf for a sum without terms."""
@@ -165,13 +170,23 @@ class _PairWeights:
     """w_i e^(x_ij - c_i) + w_j e^(x_ij - c_j), tile by tile."""
 
     def __init__(self, rows: Rows, w: Tensor, c: Tensor) -> None:
-        self._w, self._c = w, c
-        self._a = None if rows.shifted else w * (-c).exp_()
+        self._shifted = rows.shifted
+        given = (w, c) if rows.shifted else (w * (-c).exp_(),)
+        self._sides = [_Sides(rows, values) for values in given]
 
     def of(self, x: Tensor, tile: Tile, out: Tensor | None = None) -> Tensor:
         """Return the weights of a tile of `Rows.terms`, in the memory of `out`."""
-        i, j = tile.rows, tile.columns
-        if self._a is not None:
-            return torch.add(self._a[i, None], self._a[j], out=out).mul_(x)
-        ours = (x - self._c[i, None]).exp_().mul_(self._w[i, None])
-        return torch.sub(x, self._c[j], out=out).exp_().mul_(self._w[j]).add_(ours)
+        i, j = tile.i, tile.j
+        if not self._shifted:
+            (a,) = self._sides
+            return torch.add(a.rows[i], a.columns[j], out=out).mul_(x)
+        w, c = self._sides
+        ours = (x - c.rows[i]).exp_().mul_(w.rows[i])
+        return torch.sub(x, c.columns[j], out=out).exp_().mul_(w.columns[j]).add_(ours)
+
+
+class _Sides:
+    """Values of the rows (N,), cut: for the rows of a tile, (n, 1), and for its columns, (n,)."""
+
+    def __init__(self, rows: Rows, values: Tensor) -> None:
+        self.rows, self.columns = rows.cut(values[:, None]), rows.cut(values)

@@ -226,11 +226,13 @@ def test_tiles_are_every_pair_once_and_share_small_classes_only_with_themselves(
 ) -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(classes)
     found = arranged(z, y, (0.1, 2.0, 1.0), block)
-    names, pairs = y.sort().values, torch.zeros(N, N)
+    names, places = found.cut(y.sort().values), found.cut(torch.arange(N))
+    pairs = torch.zeros(N, N)
     for tile in found.tiles:
-        pairs[tile.rows, tile.columns] += 1
+        pairs[places[tile.i][:, None], places[tile.j]] += 1
+        assert tile.shape == (len(names[tile.i]), len(names[tile.j]))
         assert max(tile.shape) <= found.side <= 1.25 * block
-        assert tile.masked or not (names[tile.rows, None] == names[tile.columns]).any()
+        assert tile.masked or not (names[tile.i][:, None] == names[tile.j]).any()
         assert tile.diagonal or not tile.masked or N / classes > block / 4
     assert torch.equal(pairs.triu(), torch.ones(N, N).triu())
     assert sum(tile.size for tile in found.tiles) <= kept_size(N, block, torch.float64)
