@@ -49,8 +49,8 @@ def profile(
     """Return what `speed.measure` does, with the shares of the operations of what was timed."""
     kept = {*WATCHED, *TIMED_ONLY}
     names = {each.name for each, _ in speed.contestants(framework, case, None)}
-    unwatched = dict.fromkeys(names - kept, "not watched")
-    excused = {**unwatched, **(excused or {})}
+    unwanted = dict.fromkeys(names - kept, "not kept")
+    excused = {**unwanted, **(excused or {})}
     measured = speed.measure(framework, case, settings, floor, excused=excused, tell=tell)
     watched = {each.name: each for each in framework.candidates(case) if each.name in WATCHED}
     records = [each for each in measured["candidates"] if each["name"] in kept]

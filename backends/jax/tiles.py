@@ -116,7 +116,8 @@ def gradients(
         state = over_tiles(visit, blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
     dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] * (scale / T) * unit
-    dT = -(in_T.sum() * unit).astype(inputs.T.dtype) / inputs.T
+    root = jnp.sqrt(unit) / jnp.sqrt(inputs.T)  # in range wherever what it leads to is
+    dT = -(in_T.sum() * root * root).astype(inputs.T.dtype)
     factors = [
         _weighted_sum(w, log_sum + offset - log_d, unit)
         for log_sum, offset in ((low, inputs.offset1), (far, inputs.offset2))
@@ -131,10 +132,10 @@ def _in_range(T: Array, dtype: Any) -> Array:
 
 
 def _scale(T: Array) -> Array:
-    """Return the part of a T above 1 that the weights have: half, in the exponent of it.
+    """Return sqrt(T), 1 below T = 1. The weights are over it, what they are multiplied by is not.
 
-    So neither they nor T times them vanish or overflow. Divided by one after the other they would:
-    XLA multiplies the divisors first.
+    So nothing is divided by all of T at once, which might vanish, or multiplied, which might
+    overflow; nor by one divisor after the other, which XLA would multiply first.
     """
     return jnp.sqrt(jnp.maximum(T, 1))
 
@@ -252,7 +253,10 @@ def _pair_weights(
     s: Array,
     t: Array,
 ) -> tuple[Array, Array | None]:
-    """Return T dL/ds_ij, both directions of the pair together: of s/T, and of -s or None."""
+    """Return T dL/ds_ij, both directions together: of s/T, and of -s or None.
+
+    Over `_scale` and the unit of upstream gradients, as the weights are.
+    """
     T, first, second = scalars
     i, j = tile.i, tile.j
     w, log_d = (rows.w[i], rows.w[j]), (rows.log_d[i], rows.log_d[j])

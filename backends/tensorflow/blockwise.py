@@ -129,7 +129,7 @@ def _constants(scalars: Sequence[Scalar], dtype: tf.DType) -> list[Tensor]:
 def _of_tensors(scalars: Sequence[Scalar], slope: Tensor, *dks: Tensor) -> list[Tensor]:
     """Return the derivatives in what of T, k1 and k2 is a tensor, in its dtype."""
     T = tf.stop_gradient(scalars[0]) if isinstance(scalars[0], Tensor) else None
-    found = [None if T is None else tf.cast(slope, T.dtype) / T, *dks]
+    found = [None if T is None else tf.cast(slope, T.dtype) / tf.sqrt(T), *dks]
     pairs = zip(found, scalars, strict=True)
     return [tf.cast(d, value.dtype) for d, value in pairs if isinstance(value, Tensor)]
 

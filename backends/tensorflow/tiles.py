@@ -86,7 +86,7 @@ def gradients(
     z: Tensor,
     *given: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Return the gradient of sum_i w_i l_i in z, k1 and k2, and T times that in T, second."""
+    """Return the gradient of sum_i w_i l_i in z, k1 and k2, and sqrt(T) times that in T, second."""
     order, (T, log_k1, log_k2) = Order(*sort), given
     blocks = cut_rows(z, T, order, plan.block, plan.even)
     anchors, (log_d, negatives, low) = order.sizes > 0, sums
@@ -106,16 +106,17 @@ def gradients(
     g, slopes = _plain_or_not(plan, z, given, lambda terms: _pair_sums(blocks, T, terms, weights))
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
     dz = tf.gather(g, order.places) * (scale / T) * unit
-    slope = unit * tf.reduce_sum(slopes) / -2
+    root = tf.sqrt(unit)
+    slope = tf.reduce_sum(slopes) * (root / tf.sqrt(T)) * root / -2
     dks = (_weighted_sum(w, sums - log_d, unit) for sums in (low, negatives))
     return dz, slope, *dks
 
 
 def _scale(T: Tensor) -> Tensor:
-    """Return the part of a T above 1 that the weights have: half, in the exponent of it.
+    """Return sqrt(T), 1 below T = 1. The weights are over it, what they are multiplied by is not.
 
-    So neither they nor T times them vanish or overflow. Divided by one after the other they would:
-    XLA multiplies the divisors first.
+    So nothing is divided by all of T at once, which might vanish, or multiplied, which might
+    overflow; nor by one divisor after the other, which XLA would multiply first.
     """
     return tf.sqrt(tf.maximum(T, 1))
 
@@ -164,10 +165,13 @@ def _log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]
 
 
 def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Tensor, Tensor]:
-    """Return T dL/dz_i, (n, B, D), and parts of -2 T dL/dT, (n, B), 0 unless `terms.slope`."""
+    """Return T dL/dz_i over `_scale`, (n, B, D), and parts of -2 T dL/dT, (n, B).
+
+    Both over the unit of upstream gradients; the second 0 unless `terms.slope`.
+    """
     zero = tf.constant(0, b.z.dtype)
     h = weights.w * b.shares
-    scale = 1 if terms.plain else _scale(T)
+    scale = None if terms.plain else _scale(T)  # 1
 
     def both(x: Tensor, c: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Return w_i exp(x - c_i) + w_j exp(x - c_j), (B, B)."""
@@ -196,7 +200,8 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
                 low = tf.where(positives, T * both(-s, weights.low, i, j), zero)
             G, t = tf.where(absent, zero, G), tf.where(absent, zero, t)
         # Without what k1 gives, a multiple of dL/dT that grows with T.
-        slopes = tf.reduce_sum(t * scale * G, 1) if terms.slope else tf.zeros_like(h[0])
+        scaled = t if scale is None else t * scale
+        slopes = tf.reduce_sum(scaled * G, 1) if terms.slope else tf.zeros_like(h[0])
         G -= low
         across = tf.matmul(G, z_j)
         if diagonal:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tuned_contrastive.backends.torch.rows import Products, Rows, Scalar, Scalars, Tile, is_number
 
-Blocks = tuple[Tensor, ...]
+Cut = tuple[Tensor, ...]
+"""The blocks of what belongs to the rows."""
 
 
 def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,7 @@ def gradients(
     dz = rows.z.new_zeros(rows.z.shape)
     # What k1 gives has no part in dL/dT, of which it is a multiple that grows with T.
     apart = torch.zeros_like(dz) if low and isinstance(T, Tensor) else None
-    blocks, blocks_apart = rows.cut(dz), None if apart is None else rows.cut(apart)
+    dz_cut, apart_cut = rows.cut(dz), None if apart is None else rows.cut(apart)
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
         s, x = products.of(tile)
@@ -93,18 +94,19 @@ def gradients(
             if low:
                 lowest = rows.terms(torch.neg(s, out=products.scratch(1, tile)))
                 lowest = rows.only(low.of(lowest, tile, products.scratch(3, tile)), mask, 0)
-                if blocks_apart is None:
+                if apart_cut is None:
                     weights -= lowest
                 else:
-                    _multiply_out(blocks_apart, lowest, rows.blocks, tile)
-        _multiply_out(blocks, weights, rows.blocks, tile)
+                    _multiply_out(apart_cut, lowest, rows.blocks, tile)
+        _multiply_out(dz_cut, weights, rows.blocks, tile)
     if rows.unit:
         dz -= rows.sums_over_positives(rows.z).mul_(pull[:, None])
         dz -= rows.sums_over_positives(pull[:, None] * rows.z)
     found = w.new_zeros(3)
     if isinstance(T, Tensor):
         # Every pair is met twice. No product of torch.linalg: autocast would halve its precision.
-        found[0] = (dz * rows.z).sum() * unit / T / -2
+        root = unit.sqrt() / T.sqrt()  # in range wherever what it leads to is
+        found[0] = (dz * rows.z).sum() * root * root / -2
     if apart is not None:
         dz -= apart
     learnable = [place for place in (1, 2) if isinstance(scalars[place], Tensor)]
@@ -113,7 +115,7 @@ def gradients(
     return dz.mul_(unit), found
 
 
-def _multiply_out(dz: Blocks, weights: Tensor, z: Blocks, tile: Tile) -> None:
+def _multiply_out(dz: Cut, weights: Tensor, z: Cut, tile: Tile) -> None:
     """Add what a tile's pairs give to the gradients of its rows and of its columns."""
     dz[tile.i].addmm_(weights, z[tile.j])
     if not tile.diagonal:

@@ -23,6 +23,7 @@ from tuned_contrastive.benchmarks import speed as measuring
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.cases import SIZES, Case, learnable, variants
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
+from tuned_contrastive.benchmarks.frameworks import load
 from tuned_contrastive.benchmarks.truth import truth
 from tuned_contrastive.reference.bounds import bounds
 
@@ -337,6 +338,19 @@ def test_learnable_parameters_are_timed_at_every_size() -> None:
     found = learnable("tcl", SIZES)
     assert [case.N for case in found if case.learnable] == list(SIZES)
     assert [case.N for case in found if case.rivals] == [256, 1024, 4096]
+
+
+def test_profile_runs_only_what_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    case = Case("supcon", 64, 8, variant="small")
+    runner = load("torch", 1)
+    monkeypatch.setattr(runner, "operations", lambda *_: {"mm": 1.0})
+    settings, floor = measuring.Settings(seconds=1e-3), Floor.of(runner, 64)
+    found = profiling.profile(runner, case, settings, floor, tell=begun.append)
+    assert begun == [each["name"] for each in found["candidates"]]
+    assert frameworks.OURS_BASE in {
+        each.name for each, _ in measuring.contestants(runner, case, None)
+    }
 
 
 def test_profile_tells_products_and_the_rest(tmp_path: Path) -> None:

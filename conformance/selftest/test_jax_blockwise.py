@@ -311,6 +311,15 @@ def test_gradient_in_a_temperature_very_far_from_1(compiled: bool, block_size: i
         np.testing.assert_allclose(found, exact.temperature, rtol=1e-4, err_msg=f"T = {T}")
 
 
+@pytest.mark.clause("GRD-6", "NUM-11")
+def test_gradient_in_a_temperature_where_that_times_the_temperature_leaves_the_range() -> None:
+    x = (np.random.default_rng(0).normal(size=(6, 3)) * 3e8).astype("float32")
+    given: dict[str, Any] = {"labels": [0, 0, 0, 1, 1, 2], "normalize": False}
+    found = jax.grad(lambda T: 1e33 * supcon_loss(x, temperature=T, block_size=4, **given))(1e10)
+    exact = supcon_gradients(x, temperature=1e10, upstream=1e33, **given).temperature
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
 @pytest.mark.parametrize("block_size", [0, 2])
 def test_gradients_in_weights_neither_overflow_nor_vanish(block_size: int) -> None:
     x = np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 1e-3], [0.6, 0.8], [0.8, 0.6]], "float32")

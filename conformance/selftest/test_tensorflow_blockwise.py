@@ -171,6 +171,18 @@ def test_gradient_in_a_temperature_very_far_from_1(block_size: int, xla: bool) -
         np.testing.assert_allclose(found, exact.temperature, rtol=1e-4, err_msg=f"T = {T}")
 
 
+@pytest.mark.clause("GRD-6", "NUM-11")
+def test_gradient_in_a_temperature_where_that_times_the_temperature_leaves_the_range() -> None:
+    x = (np.random.default_rng(0).normal(size=(6, 3)) * 3e8).astype("float32")
+    given: dict[str, Any] = {"normalize": False, "temperature": tf.constant(1e10)}
+    labels = [0, 0, 0, 1, 1, 2]
+    found = found_of(x, labels, 1e33, supcon_loss, **given, block_size=4)[1][1]
+    exact = reference.supcon_gradients(
+        x, labels, temperature=1e10, upstream=1e33, normalize=False
+    ).temperature
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
 @pytest.mark.clause("NUM-13")
 def test_the_same_bits_twice() -> None:
     rows = np.random.default_rng(1).normal(size=(700, 16)).astype(np.float32)

@@ -264,7 +264,7 @@ def test_no_list_grows_with_the_pairs() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     blocks = -(-N // 2)
-    assert count >= blocks * (blocks + 1) // 2
+    assert count == blocks * (blocks + 1) // 2
     assert peak < 8 * count
 
 
@@ -380,4 +380,15 @@ def test_gradient_in_a_temperature_very_far_from_1(
     loss = supcon_loss(torch.tensor(x), classes, temperature=temperature, block_size=block_size)
     (found,) = torch.autograd.grad(loss, temperature, torch.tensor(upstream))
     exact = supcon_gradients(x, classes, temperature=T, upstream=upstream).temperature
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
+@pytest.mark.clause("GRD-6", "NUM-11")
+def test_gradient_in_a_temperature_where_that_times_the_temperature_leaves_the_range() -> None:
+    x = (np.random.default_rng(0).normal(size=(6, 3)) * 3e8).astype("float32")
+    given: dict[str, Any] = {"labels": [0, 0, 0, 1, 1, 2], "normalize": False}
+    temperature = torch.tensor(1e10, requires_grad=True)
+    loss = supcon_loss(torch.tensor(x), temperature=temperature, block_size=4, **given)
+    (found,) = torch.autograd.grad(loss, temperature, torch.tensor(1e33))
+    exact = supcon_gradients(x, temperature=1e10, upstream=1e33, **given).temperature
     np.testing.assert_allclose(found, exact, rtol=1e-4)
