@@ -171,7 +171,7 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
     """
     zero = tf.constant(0, b.z.dtype)
     h = weights.w * b.shares
-    scale = None if terms.plain else _scale(T)  # 1
+    scale = None if terms.plain else _scale(T)  # None where it is 1
 
     def both(x: Tensor, c: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Return w_i exp(x - c_i) + w_j exp(x - c_j), (B, B)."""
