@@ -94,7 +94,7 @@ def sweep(
     iteration at a time, so that one tile is alive.
     """
     n = tf.shape(b.z)[0]
-    lists = [[_repeated(part, n) for part in start] for start in (across, down)]
+    lists = _repeated((*across, *down), n)
 
     def row(i: Tensor, rows: Lists, columns: Lists) -> tuple[Tensor, Lists, Lists]:
         reach = tf.gather(b.reach, i)
@@ -114,7 +114,8 @@ def sweep(
         )
         return i + 1, _written(rows, i, here), columns
 
-    _, *lists = tf.while_loop(lambda i, *_: i < n, row, (0, *lists), parallel_iterations=1)
+    start = 0, lists[: len(across)], lists[len(across) :]
+    _, *lists = tf.while_loop(lambda i, *_: i < n, row, start, parallel_iterations=1)
     rows, columns = (tuple(each.stack() for each in some) for some in lists)
     return rows, columns
 
@@ -123,16 +124,19 @@ def _written(lists: Lists, k: Tensor, parts: Parts) -> Lists:
     return [each.write(k, part) for each, part in zip(lists, parts, strict=True)]
 
 
-def _repeated(part: Tensor, n: Tensor) -> tf.TensorArray:
-    """Return a list of n times the same: to unstack n copies would keep all of them to the end."""
-    array = tf.TensorArray(part.dtype, n, clear_after_read=False, element_shape=part.shape)
+def _repeated(parts: Parts, n: Tensor) -> Lists:
+    """Return lists of n times the same: to unstack n copies would keep all of them to the end."""
+    empty = [
+        tf.TensorArray(part.dtype, n, clear_after_read=False, element_shape=part.shape)
+        for part in parts
+    ]
     _, filled = tf.while_loop(
         lambda k, _: k < n,
-        lambda k, array: (k + 1, array.write(k, part)),
-        (0, array),
+        lambda k, lists: (k + 1, _written(lists, k, parts)),
+        (0, empty),
         parallel_iterations=1,
     )
-    return filled
+    return filled  # type: ignore[no-any-return]
 
 
 def _shaped(parts: Parts, like: Parts) -> Parts:

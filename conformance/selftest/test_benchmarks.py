@@ -1,5 +1,6 @@
 """The benchmarks' command, truth and measurement, on tiny sizes; nothing timed is asserted."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,16 +15,19 @@ import pytest
 
 from tuned_contrastive import reference
 from tuned_contrastive.benchmarks import (
+    command,
     figures,
     frameworks,
     processes,
     profiling,
+    tables,
 )
 from tuned_contrastive.benchmarks import speed as measuring
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.cases import SIZES, Case, learnable, variants
+from tuned_contrastive.benchmarks.environment import environment
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
-from tuned_contrastive.benchmarks.frameworks import load
+from tuned_contrastive.benchmarks.frameworks import load, load_rival
 from tuned_contrastive.benchmarks.truth import truth
 from tuned_contrastive.reference.bounds import bounds
 
@@ -84,9 +88,9 @@ def read(file: Path) -> Document:
     return found
 
 
-def statuses(file: Path) -> dict[str, Document]:
+def statuses(found: Document) -> dict[str, Document]:
     """Return the candidates of a result with one measurement, by name."""
-    (measured,) = read(file)["measurements"]
+    (measured,) = found["measurements"]
     return {each["name"]: each for each in measured["candidates"]}
 
 
@@ -95,6 +99,21 @@ def rivals(tmp_path: Path) -> Path:
     """Return a folder with a user's losses."""
     (tmp_path / "mine.py").write_text(RIVALS, encoding="utf-8")
     return tmp_path
+
+
+def measured_here(rival: str | None = None, **settings: Any) -> Document:
+    """Return what `speed` finds of one case of 64 rows, in this process: no rival may end it."""
+    runner = load("torch", 1)
+    found = measuring.measure(
+        runner,
+        Case("tcl", 64, classes=8, variant="8 classes"),
+        measuring.Settings(0.01, **settings),
+        Floor.of(runner, 64),
+        rival=load_rival(runner, rival),
+    )
+    where = environment(1)
+    return {"what": "speed", "quick": True, "partial": False, "environment": where,
+            "measurements": [found]}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.loss}-{c.classes}-{c.views}-{c.D}")
@@ -191,7 +210,7 @@ def test_right_rival_is_timed(rivals: Path) -> None:
         "speed", *TINY, "--losses", "supcon", "--rival", "mine.py:right",
         "--json", "a.json", "--plot", "a.svg", cwd=rivals,
     )  # fmt: skip
-    found = statuses(rivals / "a.json")
+    found = statuses(read(rivals / "a.json"))
     rival, ours = found["mine.py:right"], found[frameworks.OURS]
     assert done.returncode == 0
     assert (rival["status"], ours["status"]) == ("timed", "timed")
@@ -202,50 +221,70 @@ def test_right_rival_is_timed(rivals: Path) -> None:
 
 
 def test_wrong_rival_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
-    done = run(
-        "speed", *TINY, "--losses", "tcl", "--rival", "mine.py:with_anchor", "--json", "a.json",
-        cwd=rivals,
-    )  # fmt: skip
-    found = statuses(rivals / "a.json")["mine.py:with_anchor"]
-    assert done.returncode == 0
+    document = measured_here(f"{rivals / 'mine.py'}:with_anchor")
+    found = statuses(document)["mine.py:with_anchor"]
     assert found["status"] == "wrong"
     assert "median" not in found
-    assert "| mine.py:with_anchor | not timed, wrong: " in done.stdout
+    assert "| mine.py:with_anchor | not timed, wrong: " in tables.document(document)
 
 
-@pytest.mark.parametrize("attribute", ["greedy", "deadly", "leaving"])
-def test_rival_without_memory_or_life_leaves_the_others(rivals: Path, attribute: str) -> None:
+def test_rival_without_memory_leaves_the_others(rivals: Path) -> None:
+    document = measured_here(f"{rivals / 'mine.py'}:greedy")
+    found = statuses(document)
+    assert found["mine.py:greedy"]["status"] == "out of memory"
+    assert found[frameworks.OURS]["status"] == "timed"
+    assert "| mine.py:greedy | not timed, out of memory: " in tables.document(document)
+
+
+@pytest.mark.parametrize("attribute", ["deadly", "leaving"])
+def test_rival_that_ends_its_process_leaves_the_others(rivals: Path, attribute: str) -> None:
     done = run(
         "speed", *TINY, "--losses", "tcl", "--rival", f"mine.py:{attribute}", "--json", "a.json",
         cwd=rivals,
     )  # fmt: skip
-    found = statuses(rivals / "a.json")
+    found = statuses(read(rivals / "a.json"))
     assert done.returncode == 0
-    assert found[f"mine.py:{attribute}"]["status"] in ("out of memory", "broke down")
+    assert found[f"mine.py:{attribute}"]["status"] == "broke down"
     assert found[frameworks.OURS]["status"] == "timed"
-    assert found[f"mine.py:{attribute}"]["status"] in done.stdout
+    assert f"| mine.py:{attribute} | not timed, broke down: " in done.stdout
 
 
-def test_dense_candidate_that_does_not_fit_is_marked(tmp_path: Path) -> None:
-    words = ["--losses", "tcl", "--memory-limit", "1e-5", "--json", "a.json"]
-    done = run("speed", *TINY, *words, cwd=tmp_path)
-    found = statuses(tmp_path / "a.json")
-    drawn = {each.name: each for each in figures.curves(read(tmp_path / "a.json"))}
-    assert done.returncode == 0
+def test_dense_candidate_that_does_not_fit_is_marked() -> None:
+    document = measured_here(memory_bytes=1e4)
+    found = statuses(document)
+    drawn = {each.name: each for each in figures.curves(document)}
     assert found[frameworks.OURS]["status"] == "timed"
     assert found[frameworks.LEAN]["status"] == "out of memory"
-    assert "| lean dense | not timed, out of memory: would need" in done.stdout
+    assert "| lean dense | not timed, out of memory: would need" in tables.document(document)
     assert (drawn[frameworks.LEAN].points, drawn[frameworks.LEAN].out_of_memory) == ([], [64])
 
 
 def test_memory_is_measured_in_a_fresh_process_and_not_of_a_wrong_rival(rivals: Path) -> None:
-    words = [*TORCH, "--losses", "tcl", "--sizes", "1024", "--rival", "mine.py:with_anchor"]
-    done = run("memory", *words, "--json", "a.json", cwd=rivals)
-    found = {each["name"]: each for each in read(rivals / "a.json")["measurements"]}
-    ours, wrong = found[frameworks.OURS], found["mine.py:with_anchor"]
-    assert (done.returncode, ours["status"], wrong["status"]) == (0, "measured", "wrong")
-    assert ours["bytes"] >= 1024 * 128 * 4  # the gradient, at least
-    assert "| mine.py:with_anchor | wrong: " in done.stdout
+    options = argparse.Namespace(
+        quick=True, threads=1, rival=f"{rivals / 'mine.py'}:with_anchor", memory_limit=0.0
+    )
+    ours, wrong = (
+        command.peak_memory("torch", Case("tcl", 1024), name, options, str(rivals))
+        for name in (frameworks.OURS, "mine.py:with_anchor")
+    )
+    assert (ours["status"], wrong["status"]) == ("measured", "wrong")
+    # The gradient at least, and less than any process holds that has imported torch.
+    assert 1024 * 128 * 4 <= ours["bytes"] < 64 * 2**20
+
+
+def test_memory_asks_for_every_candidate_but_what_is_compiled(
+    rivals: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(framework: str, case: Case, name: str, *_: Any) -> Document:
+        measured = {"framework": framework, **case.as_json(), "name": name}
+        return measured | {"status": "wrong", "reason": "a rival"}
+
+    monkeypatch.setattr(command, "peak_memory", wrong)
+    words = [*TORCH, "--losses", "tcl", "--rival", f"{rivals / 'mine.py'}:right"]
+    assert main(["memory", *words, "--json", str(rivals / "a.json")]) == 0
+    found = [each["name"] for each in read(rivals / "a.json")["measurements"]]
+    assert found == [frameworks.OURS, frameworks.LEAN, frameworks.RELEASED, "mine.py:right"]
+    assert "| 1024 | mine.py:right | wrong: a rival |" in capsys.readouterr().out
 
 
 def test_pytest_benchmark_has_the_same_cases(rivals: Path) -> None:
