@@ -214,8 +214,7 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     parts, heads = _parts(order, is_sorted) if normalize and _is_large(starts) else (None, None)
     if is_sorted:
         z, starts, shares = (each.index_select(0, places) for each in (z, starts, shares))
-    edges, reached = _cut(len(z), block, starts if masked else None)
-    sizes = [last - first for first, last in pairwise(edges)]
+    sizes, reached = _cut(len(z), block, starts if masked else None)
     return Rows(
         z=z,
         blocks=z.split_with_sizes(sizes),
@@ -227,7 +226,7 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
         shares=shares,
         alone=shares == 0,
         sizes=sizes,
-        reached=[bisect_left(edges, reach) for reach in reached],
+        reached=reached,
         masked=masked,
         unit=normalize,
         shifted=not _fits(z, scalars, normalize),
@@ -287,7 +286,7 @@ def _comparable(starts: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _cut(N: int, block: int, starts: Tensor | None) -> tuple[list[int], list[int]]:
-    """Return where blocks begin, and N; and for each block where rows begin that share no class.
+    """Return the sizes of blocks, and for each the first block after it that shares no class.
 
     Blocks are of one size, but for the classes at an edge.
 
@@ -296,20 +295,19 @@ def _cut(N: int, block: int, starts: Tensor | None) -> tuple[list[int], list[int
     """
     number = -(-N // block)
     edges = [N * place // number for place in range(number + 1)]
-    if starts is None:
-        return edges, edges[1:]
-    if not starts.is_cpu or number == 1:  # a device would have to be waited for
-        return edges, [N] * number
-    reached = []
-    begins = starts[edges[1:-1]]
-    ends = torch.searchsorted(starts, begins, right=True)
-    for place, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True), 1):
-        edge = edges[place]
-        near = begin if edge - begin < end - edge else end
-        is_near = abs(near - edge) <= _slack(block)
-        edges[place] = near if is_near else edge
-        reached.append(near if is_near else end)
-    return edges, [*reached, N]
+    reached = edges[1:]  # where rows begin that share no class with the block
+    if starts is not None and starts.is_cpu:
+        begins = starts[edges[1:-1]]
+        ends = torch.searchsorted(starts, begins, right=True)
+        for place, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True), 1):
+            near = begin if edges[place] - begin < end - edges[place] else end
+            is_near = abs(near - edges[place]) <= _slack(block)
+            edges[place] = near if is_near else edges[place]
+            reached[place - 1] = near if is_near else end
+    elif starts is not None:  # a device would have to be waited for
+        reached = [N] * number
+    sizes = [last - first for first, last in pairwise(edges)]
+    return sizes, [bisect_left(edges, reach) for reach in reached]
 
 
 def _fits(z: Tensor, scalars: Scalars, normalize: bool) -> bool:

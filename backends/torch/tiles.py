@@ -172,17 +172,14 @@ class _PairWeights:
     """w_i e^(x_ij - c_i) + w_j e^(x_ij - c_j), tile by tile."""
 
     def __init__(self, rows: Rows, w: Tensor, c: Tensor) -> None:
-        self._shifted = rows.shifted
-        given = (w, c) if rows.shifted else (w * (-c).exp_(),)
-        self._sides = [_Sides(rows, values) for values in given]
+        self._w = _Sides(rows, w if rows.shifted else w * (-c).exp_())
+        self._c = _Sides(rows, c) if rows.shifted else None
 
     def of(self, x: Tensor, tile: Tile, out: Tensor | None = None) -> Tensor:
         """Return the weights of a tile of `Rows.terms`, in the memory of `out`."""
-        i, j = tile.i, tile.j
-        if not self._shifted:
-            (a,) = self._sides
-            return torch.add(a.rows[i], a.columns[j], out=out).mul_(x)
-        w, c = self._sides
+        w, c, i, j = self._w, self._c, tile.i, tile.j
+        if c is None:
+            return torch.add(w.rows[i], w.columns[j], out=out).mul_(x)
         ours = (x - c.rows[i]).exp_().mul_(w.rows[i])
         return torch.sub(x, c.columns[j], out=out).exp_().mul_(w.columns[j]).add_(ours)
 
