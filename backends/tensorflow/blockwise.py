@@ -19,15 +19,16 @@ from tuned_contrastive.backends.tensorflow import dense, tiles
 from tuned_contrastive.backends.tensorflow.rows import LARGEST_EXPONENT, Order, sort_rows
 from tuned_contrastive.backends.tensorflow.tiles import Plan
 
-THRESHOLD = (1024, 1536)
+THRESHOLD = (128, 1024, 1536)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 1024 rows compiled by XLA 10.5 : 12.4 ms for SupCon and 11.8 : 14.6 for TCL, and in a graph
-whose parameters are tensors 20.4 : 23.3 and 23.7 : 28.8. The second in a graph where they are
-numbers: 23.5 : 23.8 and 27.7 : 28.9 at 1536, but 16.8 : 14.1 and 20.2 : 16.4 at 1024."""
+CPU). The first compiled by XLA: at 128 rows 0.79 : 0.88 ms for SupCon and 0.78 : 0.89 for TCL. The
+others in a graph, where parameters are tensors: 20.4 : 23.3 and 23.7 : 28.8 at 1024; and where they
+are numbers: 23.5 : 23.8 and 27.7 : 28.9 at 1536, but 16.8 : 14.1 and 20.2 : 16.4 at 1024."""
 
-BLOCK_SIZE = 512
-"""Rows of a tile. 4096 rows took 172, 162 and 160 ms of one core in tiles of 256, 512 and 1024
-(graph), 161, 169 and 186 by XLA; the larger tile holds four times as much."""
+BLOCK_SIZE = ((512, 512), (1280, 512))
+"""Rows of the largest tile, in a graph and by XLA: where one or two blocks of the first hold all
+rows, that; else the second. By XLA 1024 rows took 10.9, 8.8 ms in tiles of 512, 1024 (SupCon),
+20.3, 13.3 (TCL); in a graph 2048 rows 53, 63 and 69, 78. Of one tile XLA makes one product."""
 
 Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
@@ -40,8 +41,8 @@ def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None)
         return False
     if block_size is not None:
         return block_size > 0
-    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    least, count = THRESHOLD[not tensors and not compiled], z.shape[0]
+    compiled = _by_xla()
+    least, count = THRESHOLD[0 if compiled else 1 if tensors else 2], z.shape[0]
     if count is None:  # XLA would need room for both forms
         return compiled or tf.shape(z)[0] >= least
     return count >= least
@@ -72,7 +73,8 @@ def anchor_losses(
     limit = LARGEST_EXPONENT[z.dtype]
     plain = dense.fits(limit, T, k1, k2) if normalize and not tensors else None
     kept = (split, low, isinstance(T, Tensor))
-    plan = Plan(*kept, plain, normalize, block_size or BLOCK_SIZE, not block_size)
+    blocks = (block_size, block_size) if block_size else BLOCK_SIZE[_by_xla()]
+    plan = Plan(*kept, plain, normalize, blocks, not block_size)
     order = Order(*_run(_sorted, None, labels))
     losses: Tensor = _differentiable(plan, labels, order, scalars)(z, *tensors)
     return losses, tf.gather(order.sizes, order.places) > 0
@@ -147,6 +149,11 @@ def _traced(function: Callable[..., Any], static: Any) -> Callable[..., Any]:
         partial(function, static), autograph=False, reduce_retracing=True
     )
     return traced
+
+
+def _by_xla() -> bool:
+    """Return whether XLA compiles this."""
+    return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def _vectorized() -> bool:

@@ -53,11 +53,18 @@ def sort_rows(labels: Tensor) -> Order:
     return Order(order, places, ranks, ends, sizes)
 
 
-def cut_rows(z: Tensor, T: Tensor, order: Order, block: int, even: bool) -> Blocks:
-    """Cut rows into blocks; `even` makes them smaller where that leaves fewer rows to append."""
+def cut_rows(z: Tensor, T: Tensor, order: Order, largest: tuple[int, int], even: bool) -> Blocks:
+    """Cut rows into blocks, of the first size where two of them hold all rows, or else the second.
+
+    `even` makes them smaller where that leaves fewer rows to append.
+    """
     N = tf.size(order.order) if z.shape[0] is None else z.shape[0]
-    most = tf.maximum(N, 1) if isinstance(N, Tensor) else N  # a graph may get no rows
-    B = tf.minimum(block, most) if isinstance(N, Tensor) else min(block, most)
+    (few, many), half = largest, (N + 1) // 2
+    if isinstance(N, Tensor):
+        most = tf.maximum(N, 1)  # a graph may get no rows
+        B = tf.minimum(tf.where(half <= few, few, many), most)
+    else:
+        most, B = N, min(few if half <= few else many, N)
     n = -(-most // B)
     B = -(-most // n) if even else B
 

@@ -16,6 +16,8 @@ from tuned_contrastive.backends.tensorflow import (
     supcon_loss,
     tcl_loss,
 )
+from tuned_contrastive.backends.tensorflow.rows import cut_rows, sort_rows
+from tuned_contrastive.backends.tensorflow.tiles import Plan
 from tuned_contrastive.conformance.selftest.tensorflow_samples import (
     CLOSE,
     LABELS,
@@ -69,15 +71,15 @@ def test_arbitrary_upstream_of_every_loss(block_size: int) -> None:
 @pytest.mark.clause("PRF-1")
 @pytest.mark.parametrize(
     ("count", "xla", "learnt", "form"),
-    [(5, True, False, dense), (6, True, False, blockwise), (7, False, False, dense),
-     (8, False, False, blockwise), (5, False, True, dense), (6, False, True, blockwise),
-     (None, True, False, blockwise)],
+    [(3, True, False, dense), (4, True, False, blockwise), (3, True, True, dense),
+     (4, True, True, blockwise), (7, False, False, dense), (8, False, False, blockwise),
+     (5, False, True, dense), (6, False, True, blockwise), (None, True, False, blockwise)],
 )  # fmt: skip
 def test_the_form_is_chosen_by_the_number_of_rows(
     count: int | None, xla: bool, learnt: bool, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = forms_taken(monkeypatch)
-    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
+    monkeypatch.setattr(blockwise, "THRESHOLD", (4, 6, 8))
     signature = [tf.TensorSpec([count, 5], tf.float64), tf.TensorSpec([count], tf.int64)]
     T = tf.constant(0.1) if learnt else 0.1
     compiled = tf.function(
@@ -99,7 +101,7 @@ def test_a_run_chooses_the_form_where_the_number_of_rows_is_not_known(
         return losses + 100, anchors
 
     monkeypatch.setattr(dense, "anchor_losses", marked)
-    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 8))
+    monkeypatch.setattr(blockwise, "THRESHOLD", (4, 6, 8))
     signature = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
     T = tf.constant(0.1) if learnt else 0.1
     loss = tf.function(lambda x, y: supcon_loss(x, y, temperature=T), input_signature=signature)
@@ -107,6 +109,37 @@ def test_a_run_chooses_the_form_where_the_number_of_rows_is_not_known(
     for count in (least - 1, least):
         found = float(loss(tf.constant(ROWS[:count]), labels[:count]))
         assert (found > 100) == (count < least)
+
+
+@pytest.mark.clause("PRF-1")
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "size"), [(10, 10), (20, 20), (21, 11), (39, 20), (40, 20), (41, 7), (43, 8)]
+)
+def test_blocks_are_alike_and_small_where_rows_are_many(rows: int, size: int, known: bool) -> None:
+    """What fills up a block costs as much as rows do: a row too many would take twice the time."""
+
+    def cut(z: tf.Tensor) -> tf.Tensor:
+        order = sort_rows(tf.zeros(rows, tf.int64))
+        return cut_rows(z, tf.constant(1, tf.float64), order, (20, 8), even=True).z
+
+    inputs = [tf.TensorSpec([rows if known else None, 2], tf.float64)]
+    found = tf.function(cut, input_signature=inputs)(np.ones((rows, 2)))
+    assert found.shape == (-(-rows // size), size, 2)
+
+
+@compilers
+def test_a_compiler_gets_blocks_of_its_own(xla: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+
+    def made(*given: Any) -> Plan:
+        plans.append(Plan(*given))
+        return plans[-1]
+
+    monkeypatch.setattr(blockwise, "Plan", made)
+    monkeypatch.setattr(blockwise, "THRESHOLD", (1, 1, 1))
+    tf.function(lambda: supcon_loss(ROWS, LABELS), jit_compile=xla).get_concrete_function()
+    assert [plan.blocks for plan in plans] == [blockwise.BLOCK_SIZE[xla]]
 
 
 @pytest.mark.clause("SUP-7", "SUP-9", "NUM-10")
@@ -201,7 +234,7 @@ def test_one_trace_serves_every_size(xla: bool, temperature: float) -> None:
         return found_of(x, y, 2, **given)[1][0]
 
     compiled = tf.function(gradient, input_signature=inputs, jit_compile=xla, autograph=False)
-    most = blockwise.THRESHOLD[1] + 99  # by tiles in a graph, too: the last with a row appended
+    most = blockwise.THRESHOLD[2] + 99  # by tiles in a graph, too: the last with a row appended
     rows = np.random.default_rng(2).normal(size=(most, 5))
     for n in (1, 7, most):
         labels = np.arange(n) % 4
