@@ -29,6 +29,7 @@ from tuned_contrastive.benchmarks.environment import environment
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
 from tuned_contrastive.benchmarks.frameworks import load, load_rival
 from tuned_contrastive.benchmarks.truth import truth
+from tuned_contrastive.conformance.targets import TargetError
 from tuned_contrastive.reference.bounds import bounds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,12 +198,15 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("attribute", "told"), [("nothing", "no attribute 'nothing'"), ("number", "must be callable")]
 )
-def test_rival_that_cannot_be_called_is_wrong_usage(
-    rivals: Path, attribute: str, told: str
-) -> None:
-    done = run("speed", *TINY, "--rival", f"mine.py:{attribute}", cwd=rivals)
+def test_rival_that_cannot_be_called_is_refused(rivals: Path, attribute: str, told: str) -> None:
+    with pytest.raises(TargetError, match=told):
+        load_rival(load("torch", 1), f"{rivals / 'mine.py'}:{attribute}")
+
+
+def test_rival_that_a_worker_refuses_is_wrong_usage(rivals: Path) -> None:
+    done = run("speed", *TINY, "--rival", "mine.py:number", cwd=rivals)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert "must be callable" in done.stderr
 
 
 def test_right_rival_is_timed(rivals: Path) -> None:
