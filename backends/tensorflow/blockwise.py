@@ -19,16 +19,22 @@ from tuned_contrastive.backends.tensorflow import dense, tiles
 from tuned_contrastive.backends.tensorflow.rows import LARGEST_EXPONENT, Order, sort_rows
 from tuned_contrastive.backends.tensorflow.tiles import Plan
 
-THRESHOLD = (128, 1024, 1536)
+THRESHOLD = (128, 1536)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU). The first compiled by XLA: at 128 rows 0.79 : 0.88 ms for SupCon and 0.78 : 0.89 for TCL. The
-others in a graph, where parameters are tensors: 20.4 : 23.3 and 23.7 : 28.8 at 1024; and where they
-are numbers: 23.5 : 23.8 and 27.7 : 28.9 at 1536, but 16.8 : 14.1 and 20.2 : 16.4 at 1024."""
+CPU; a GPU was not measured). The first compiled by XLA: at 128 rows 1.30 : 1.38 ms for SupCon and
+1.25 : 1.41 for TCL; its first call takes a second longer. The other in a graph: at 1536 rows
+34 : 38 and 40 : 44, where parameters are tensors 56 : 71 and 69 : 94, which is 42 : 34 and 71 : 67
+at 1280."""
 
 BLOCK_SIZE = ((512, 512), (1280, 512))
 """Rows of the largest tile, in a graph and by XLA: where one or two blocks of the first hold all
-rows, that; else the second. By XLA 1024 rows took 10.9, 8.8 ms in tiles of 512, 1024 (SupCon),
-20.3, 13.3 (TCL); in a graph 2048 rows 53, 63 and 69, 78. Of one tile XLA makes one product."""
+rows, that; else the second (2-core CPU). By XLA SupCon and TCL of 1024 rows took 10.4, 13.3 ms in
+one tile, of which XLA makes one product, and 12.3, 14.2 in tiles of 512; of 2560 rows 74, 70 in
+tiles of 1280 and 68, 68 of 512; of 4096 rows 178, 210 of 1024 and 165, 180 of 512. In a graph 2048
+rows took 90, 82 in tiles of 1024 and 80, 72 of 512."""
+
+MOST_ROWS = 2**31 - 1
+"""Of a block: a graph counts its rows in int32."""
 
 Scalar: TypeAlias = Tensor | float
 Scalars = tuple[float | None, float | None, float | None]
@@ -42,7 +48,7 @@ def chosen(z: Tensor, T: Scalar, k1: Scalar, k2: Scalar, block_size: int | None)
     if block_size is not None:
         return block_size > 0
     compiled = _by_xla()
-    least, count = THRESHOLD[0 if compiled else 1 if tensors else 2], z.shape[0]
+    least, count = THRESHOLD[not compiled], z.shape[0]
     if count is None:  # XLA would need room for both forms
         return compiled or tf.shape(z)[0] >= least
     return count >= least
@@ -73,8 +79,8 @@ def anchor_losses(
     limit = LARGEST_EXPONENT[z.dtype]
     plain = dense.fits(limit, T, k1, k2) if normalize and not tensors else None
     kept = (split, low, isinstance(T, Tensor))
-    blocks = (block_size, block_size) if block_size else BLOCK_SIZE[_by_xla()]
-    plan = Plan(*kept, plain, normalize, blocks, not block_size)
+    largest = (min(block_size, MOST_ROWS),) * 2 if block_size else BLOCK_SIZE[_by_xla()]
+    plan = Plan(*kept, plain, normalize, largest, not block_size)
     order = Order(*_run(_sorted, None, labels))
     losses: Tensor = _differentiable(plan, labels, order, scalars)(z, *tensors)
     return losses, tf.gather(order.sizes, order.places) > 0
@@ -91,7 +97,9 @@ def _differentiable(
         # Or a tape would follow the loops, which it could only differentiate at O(N^2).
         fixed = tf.stop_gradient(z)
         T, *log_ks = _constants(scalars, z.dtype)
-        value, *sums = _run(tiles.losses, plan, tuple(order), fixed, T, *log_ks)
+        found = _run(tiles.losses, plan, tuple(order), fixed, T, *log_ks)
+        # Or the second derivative of a function would follow them, which XLA cannot compile.
+        value, *sums = (tf.stop_gradient(values) for values in found)
 
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def gradients(w: Tensor, z: Tensor, *tensors: Tensor) -> tuple[Any, Callable[..., Any]]:

@@ -54,12 +54,12 @@ def sort_rows(labels: Tensor) -> Order:
 
 
 def cut_rows(z: Tensor, T: Tensor, order: Order, largest: tuple[int, int], even: bool) -> Blocks:
-    """Cut rows into blocks, of the first size where two of them hold all rows, or else the second.
+    """Cut rows into blocks of `largest[0]` where two hold all of them, or else of `largest[1]`.
 
     `even` makes them smaller where that leaves fewer rows to append.
     """
     N = tf.size(order.order) if z.shape[0] is None else z.shape[0]
-    (few, many), half = largest, (N + 1) // 2
+    (few, many), half = largest, (N + 1) // 2  # as 2 * few might overflow
     if isinstance(N, Tensor):
         most = tf.maximum(N, 1)  # a graph may get no rows
         B = tf.minimum(tf.where(half <= few, few, many), most)

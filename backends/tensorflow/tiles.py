@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     slope: bool
     plain: bool | None  # None: only a run knows
     unit: bool  # every row has norm 1 or 0
-    blocks: tuple[int, int]  # as in `cut_rows`
+    largest: tuple[int, int]  # rows of a block, as in `cut_rows`
     even: bool
 
 
@@ -59,7 +59,7 @@ def losses(
 ) -> tuple[Tensor, ...]:
     """Return l_i, and at the sorted places log D_i, L_neg and L_low, (N,) each."""
     order = Order(*sort)
-    blocks = cut_rows(z, T, order, plan.blocks, plan.even)
+    blocks = cut_rows(z, T, order, plan.largest, plan.even)
     N = tf.size(order.order)
 
     def sums(terms: Terms) -> list[Tensor]:
@@ -88,7 +88,7 @@ def gradients(
 ) -> tuple[Tensor, ...]:
     """Return the gradient of sum_i w_i l_i in z, k1 and k2, and sqrt(T) times that in T, second."""
     order, (T, log_k1, log_k2) = Order(*sort), given
-    blocks = cut_rows(z, T, order, plan.blocks, plan.even)
+    blocks = cut_rows(z, T, order, plan.largest, plan.even)
     anchors, (log_d, negatives, low) = order.sizes > 0, sums
     w = tf.where(anchors, tf.gather(w, order.order), tf.zeros_like(log_d))
     # Taken out: a small weight times a small exponential would vanish.

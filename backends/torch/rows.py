@@ -295,19 +295,20 @@ def _cut(N: int, block: int, starts: Tensor | None) -> tuple[list[int], list[int
     """
     number = -(-N // block)
     edges = [N * place // number for place in range(number + 1)]
-    reached = edges[1:]  # where rows begin that share no class with the block
+    reaches = edges[1:]  # in rows; those of the next block where no mask is needed
     if starts is not None and starts.is_cpu:
         begins = starts[edges[1:-1]]
         ends = torch.searchsorted(starts, begins, right=True)
         for place, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True), 1):
-            near = begin if edges[place] - begin < end - edges[place] else end
-            is_near = abs(near - edges[place]) <= _slack(block)
-            edges[place] = near if is_near else edges[place]
-            reached[place - 1] = near if is_near else end
+            edge = edges[place]
+            near = begin if edge - begin < end - edge else end
+            is_near = abs(near - edge) <= _slack(block)
+            edges[place] = near if is_near else edge
+            reaches[place - 1] = near if is_near else end
     elif starts is not None:  # a device would have to be waited for
-        reached = [N] * number
+        reaches = [N] * number
     sizes = [last - first for first, last in pairwise(edges)]
-    return sizes, [bisect_left(edges, reach) for reach in reached]
+    return sizes, [bisect_left(edges, reach) for reach in reaches]
 
 
 def _fits(z: Tensor, scalars: Scalars, normalize: bool) -> bool:

@@ -172,7 +172,7 @@ class _PairWeights:
     """w_i e^(x_ij - c_i) + w_j e^(x_ij - c_j), tile by tile."""
 
     def __init__(self, rows: Rows, w: Tensor, c: Tensor) -> None:
-        self._w = _Sides(rows, w if rows.shifted else w * (-c).exp_())
+        self._w = _Sides(rows, w if rows.shifted else w * (-c).exp_())  # w_i e^-c_i where in range
         self._c = _Sides(rows, c) if rows.shifted else None
 
     def of(self, x: Tensor, tile: Tile, out: Tensor | None = None) -> Tensor:

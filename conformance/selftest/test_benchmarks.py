@@ -20,12 +20,10 @@ from tuned_contrastive.benchmarks import (
     frameworks,
     processes,
     profiling,
-    tables,
 )
 from tuned_contrastive.benchmarks import speed as measuring
 from tuned_contrastive.benchmarks.__main__ import main
 from tuned_contrastive.benchmarks.cases import SIZES, Case, learnable, variants
-from tuned_contrastive.benchmarks.environment import environment
 from tuned_contrastive.benchmarks.floor import Floor, floor_seconds
 from tuned_contrastive.benchmarks.frameworks import load, load_rival
 from tuned_contrastive.benchmarks.truth import truth
@@ -100,21 +98,6 @@ def rivals(tmp_path: Path) -> Path:
     """Return a folder with a user's losses."""
     (tmp_path / "mine.py").write_text(RIVALS, encoding="utf-8")
     return tmp_path
-
-
-def measured_here(rival: str | None = None, **settings: Any) -> Document:
-    """Return what `speed` finds of one case of 64 rows, in this process: no rival may end it."""
-    runner = load("torch", 1)
-    found = measuring.measure(
-        runner,
-        Case("tcl", 64, classes=8, variant="8 classes"),
-        measuring.Settings(0.01, **settings),
-        Floor.of(runner, 64),
-        rival=load_rival(runner, rival),
-    )
-    where = environment(1)
-    return {"what": "speed", "quick": True, "partial": False, "environment": where,
-            "measurements": [found]}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.loss}-{c.classes}-{c.views}-{c.D}")
@@ -224,43 +207,38 @@ def test_right_rival_is_timed(rivals: Path) -> None:
     assert (rivals / "a.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_wrong_rival_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
-    document = measured_here(f"{rivals / 'mine.py'}:with_anchor")
-    found = statuses(document)["mine.py:with_anchor"]
-    assert found["status"] == "wrong"
-    assert "median" not in found
-    assert "| mine.py:with_anchor | not timed, wrong: " in tables.document(document)
-
-
-def test_rival_without_memory_leaves_the_others(rivals: Path) -> None:
-    document = measured_here(f"{rivals / 'mine.py'}:greedy")
+def test_what_is_wrong_or_does_not_fit_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
+    words = ["--losses", "tcl", "--memory-limit", "1e-5", "--rival", "mine.py:with_anchor"]
+    done = run("speed", *TINY, *words, "--json", "a.json", cwd=rivals)
+    document = read(rivals / "a.json")
     found = statuses(document)
-    assert found["mine.py:greedy"]["status"] == "out of memory"
+    drawn = {each.name: each for each in figures.curves(document)}
+    wrong = found["mine.py:with_anchor"]
+    assert done.returncode == 0
     assert found[frameworks.OURS]["status"] == "timed"
-    assert "| mine.py:greedy | not timed, out of memory: " in tables.document(document)
+    assert found[frameworks.LEAN]["status"] == "out of memory"
+    assert (wrong["status"], "median" in wrong) == ("wrong", False)
+    assert "| mine.py:with_anchor | not timed, wrong: " in done.stdout
+    assert "| lean dense | not timed, out of memory: would need" in done.stdout
+    assert (drawn[frameworks.LEAN].points, drawn[frameworks.LEAN].out_of_memory) == ([], [64])
 
 
-@pytest.mark.parametrize("attribute", ["deadly", "leaving"])
-def test_rival_that_ends_its_process_leaves_the_others(rivals: Path, attribute: str) -> None:
+@pytest.mark.parametrize(
+    ("attribute", "status"),
+    [("greedy", "out of memory"), ("deadly", "broke down"), ("leaving", "broke down")],
+)
+def test_rival_without_memory_or_life_leaves_the_others(
+    rivals: Path, attribute: str, status: str
+) -> None:
     done = run(
         "speed", *TINY, "--losses", "tcl", "--rival", f"mine.py:{attribute}", "--json", "a.json",
         cwd=rivals,
     )  # fmt: skip
     found = statuses(read(rivals / "a.json"))
     assert done.returncode == 0
-    assert found[f"mine.py:{attribute}"]["status"] == "broke down"
+    assert found[f"mine.py:{attribute}"]["status"] == status
     assert found[frameworks.OURS]["status"] == "timed"
-    assert f"| mine.py:{attribute} | not timed, broke down: " in done.stdout
-
-
-def test_dense_candidate_that_does_not_fit_is_marked() -> None:
-    document = measured_here(memory_bytes=1e4)
-    found = statuses(document)
-    drawn = {each.name: each for each in figures.curves(document)}
-    assert found[frameworks.OURS]["status"] == "timed"
-    assert found[frameworks.LEAN]["status"] == "out of memory"
-    assert "| lean dense | not timed, out of memory: would need" in tables.document(document)
-    assert (drawn[frameworks.LEAN].points, drawn[frameworks.LEAN].out_of_memory) == ([], [64])
+    assert f"| mine.py:{attribute} | not timed, {status}: " in done.stdout
 
 
 def test_memory_is_measured_in_a_fresh_process_and_not_of_a_wrong_rival(rivals: Path) -> None:

@@ -35,7 +35,7 @@ def product(loss: str, rows: Any, labels: Any) -> Any:
 
 @pytest.mark.clause("GRD-13")
 def test_second_derivatives_where_a_run_chooses_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 6, 6))
+    monkeypatch.setattr(blockwise, "THRESHOLD", (6, 6))
     signature = [tf.TensorSpec([None, 5], tf.float64), tf.TensorSpec([None], tf.int64)]
 
     def along(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -106,7 +106,7 @@ def test_transforms_do_not_depend_on_the_path(block_size: int, transform: str) -
 def test_transforms_on_both_sides_of_the_threshold(
     count: int, transform: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blockwise, "THRESHOLD", (8, 8, 8))
+    monkeypatch.setattr(blockwise, "THRESHOLD", (8, 8))
     given = {"temperature": 0.3, "k1": 2.0, "k2": 0.7, "block_size": None}
     case = Case("tcl", ROWS[:count], LABELS[:count], given, "float64", "eager", False)
     found, plain = ADAPTER.transformed(transform, case)
@@ -139,9 +139,11 @@ def test_forward_mode_around_a_function(block_size: int) -> None:
 
 
 @sides
+@compilers
 @pytest.mark.clause("GRD-13")
-def test_second_derivative_of_a_function(block_size: int) -> None:
-    x, loss = tf.constant(ROWS[:6]), tf.function(partial(tcl_loss, block_size=block_size))
+def test_second_derivative_of_a_function(block_size: int, xla: bool) -> None:
+    x = tf.constant(ROWS[:6])
+    loss = tf.function(partial(tcl_loss, block_size=block_size), jit_compile=xla)
     with tf.GradientTape() as outer:
         outer.watch(x)
         with tf.GradientTape() as inner:
