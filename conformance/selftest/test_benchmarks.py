@@ -87,9 +87,9 @@ def read(file: Path) -> Document:
     return found
 
 
-def statuses(found: Document) -> dict[str, Document]:
+def statuses(file: Path) -> dict[str, Document]:
     """Return the candidates of a result with one measurement, by name."""
-    (measured,) = found["measurements"]
+    (measured,) = read(file)["measurements"]
     return {each["name"]: each for each in measured["candidates"]}
 
 
@@ -197,7 +197,7 @@ def test_right_rival_is_timed(rivals: Path) -> None:
         "speed", *TINY, "--losses", "supcon", "--rival", "mine.py:right",
         "--json", "a.json", "--plot", "a.svg", cwd=rivals,
     )  # fmt: skip
-    found = statuses(read(rivals / "a.json"))
+    found = statuses(rivals / "a.json")
     rival, ours = found["mine.py:right"], found[frameworks.OURS]
     assert done.returncode == 0
     assert (rival["status"], ours["status"]) == ("timed", "timed")
@@ -210,9 +210,8 @@ def test_right_rival_is_timed(rivals: Path) -> None:
 def test_what_is_wrong_or_does_not_fit_is_not_timed_and_the_table_says_so(rivals: Path) -> None:
     words = ["--losses", "tcl", "--memory-limit", "1e-5", "--rival", "mine.py:with_anchor"]
     done = run("speed", *TINY, *words, "--json", "a.json", cwd=rivals)
-    document = read(rivals / "a.json")
-    found = statuses(document)
-    drawn = {each.name: each for each in figures.curves(document)}
+    found = statuses(rivals / "a.json")
+    drawn = {each.name: each for each in figures.curves(read(rivals / "a.json"))}
     wrong = found["mine.py:with_anchor"]
     assert done.returncode == 0
     assert found[frameworks.OURS]["status"] == "timed"
@@ -234,7 +233,7 @@ def test_rival_without_memory_or_life_leaves_the_others(
         "speed", *TINY, "--losses", "tcl", "--rival", f"mine.py:{attribute}", "--json", "a.json",
         cwd=rivals,
     )  # fmt: skip
-    found = statuses(read(rivals / "a.json"))
+    found = statuses(rivals / "a.json")
     assert done.returncode == 0
     assert found[f"mine.py:{attribute}"]["status"] == status
     assert found[frameworks.OURS]["status"] == "timed"

@@ -252,12 +252,7 @@ def test_one_trace_serves_every_size(
 
     compiled = tf.function(gradient, input_signature=inputs, jit_compile=xla, autograph=False)
     rows = np.random.default_rng(2).normal(size=(53, 5))
-    for n in (
-        1,
-        7,
-        39,
-        53,
-    ):  # 39: two large blocks by XLA; to the last of 53 three rows are appended
+    for n in (1, 7, 39, 53):  # 39 by XLA in two large blocks; to 53 rows 3 are appended
         labels = np.arange(n) % 4
         exact = reference.tcl_gradients(rows[:n], labels, upstream=2, **given).embeddings
         np.testing.assert_allclose(compiled(rows[:n], labels), exact, rtol=1e-7, atol=1e-11)
