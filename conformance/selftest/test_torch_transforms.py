@@ -223,6 +223,8 @@ def test_a_program_for_few_rows_alone_has_all_their_pairs(dynamic: bool) -> None
     assert any(name.startswith("tuned_contrastive.losses") for name in found) == dynamic
 
 
+# The first to enter forward mode loads what torch has for it, which warns.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_forward_mode_over_a_program_made_before_is_refused(backend: str) -> None:
     torch.compiler.reset()
