@@ -23,12 +23,12 @@ from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
 
-THRESHOLD = (704, 640)
+THRESHOLD = (896, 640)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 704 rows 4.9 : 6.4 ms for SupCon, 6.5 : 8.4 for TCL, and 8.9 : 9.1 of 2 classes; at 640
-rows of 10 classes 5.0 : 4.6 and 6.8 : 6.8. The second where `dense` has to take a maximum off, as
-with parameters that are tensors or rows that are not normalised: with T, k1 and k2 learnable TCL
-takes 8.1 : 14.6 ms at 640 rows, and of 2 classes at T = 0.01 14.7 : 19.0, at 512 21.1 : 15.3."""
+CPU): at 896 rows 4.5 : 6.5 ms for SupCon, 6.4 : 9.0 for TCL; at 640 rows 3.0 : 2.8 and 4.2 : 3.7.
+The second where `dense` has to take a maximum off, as with parameters that are tensors or rows that
+are not normalised: there SupCon takes 4.6 : 4.8 ms at 640 rows and 4.1 : 3.7 at 512, TCL 5.2 : 7.6
+and 4.6 : 4.9, and 6.2 : 10.7 and 5.2 : 7.1 with T, k1 and k2 learnable."""
 
 _Transform = torch._C._functorch.TransformType
 

@@ -2,8 +2,7 @@
 
 Rows are sorted by label, so that only tiles near the diagonal have positives; s_ij = s_ji, so that
 a tile (i, j) of two blocks of rows, i <= j, serves the rows of both. What is read tile by tile is
-cut into its blocks once: to take a slice takes some microseconds, of which there are many. What
-positives alone have is summed over a `Band` of smaller blocks.
+cut into its blocks once: to take a slice takes some microseconds, of which there are many.
 """
 
 import math
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,13 +30,6 @@ KEPT_BYTES = 30 * 2**20
 What is smaller than 32 MiB the C library of Linux gives out again without clearing it.
 """
 
-SIDE = 32
-"""Rows of a block of a `Band`; a quarter of the largest class where that is more.
-
-Of 100 classes 1024 rows take 0.79 to 0.85 of what they take with masks in the tiles, as with 64
-rows 0.90 to 0.95, 4096 rows 0.93 and 0.94; of 10 classes as long, of 2 a quarter to a third longer.
-"""
-
 PART = 512
 """Rows that are added up one after the other: more would round alike, and the errors add up."""
 
@@ -51,13 +43,6 @@ class Order(NamedTuple):
     """The first of these places that the row's class has; it also names the class."""
     shares: Tensor
     """1/|P(i)|, 0 where P(i) is empty; of the dtype of the rows."""
-
-
-class Cut(Protocol):
-    """The blocks of what belongs to the rows, by what a tile says of them."""
-
-    def __getitem__(self, block: Any, /) -> Tensor:
-        """Return a block; of a band some, stacked."""
 
 
 class Tile(NamedTuple):
@@ -85,23 +70,9 @@ class Tile(NamedTuple):
         return self.shape[0] * self.shape[1]
 
 
-class Pairs(NamedTuple):
-    """The pairs of some blocks of a band, each with the one that is so many blocks later."""
-
-    i: slice
-    """The blocks of the rows."""
-    j: slice
-    """Those of the columns."""
-
-    @property
-    def diagonal(self) -> bool:
-        """Whether the columns are the rows."""
-        return self.i == self.j
-
-
 @dataclass(frozen=True)
 class Rows:
-    """The rows, in the order of their labels where that is needed, and their pairs by tiles."""
+    """The rows, in the order of their labels where a tile needs that, and their pairs by tiles."""
 
     z: Tensor  # (N, D)
     blocks: tuple[Tensor, ...]  # the same, cut
@@ -117,7 +88,7 @@ class Rows:
     reached: list[int]
     """For each block, the number of the first after it that shares no class with it."""
     masked: bool
-    """Whether positives are told from negatives."""
+    """Whether any tile needs a mask."""
     unit: bool
     shifted: bool
     """Whether a maximum is taken off before exponentials are."""
@@ -137,14 +108,13 @@ class Rows:
         """The most rows or columns of a tile."""
         return max(self.sizes)
 
-    @cached_property
-    def band(self) -> "Band":
-        """The pairs that may be positives."""
-        return Band(self)
-
     def cut(self, values: Tensor) -> tuple[Tensor, ...]:
         """Return the blocks of values of these rows, along the first axis; views."""
         return values.split_with_sizes(self.sizes)
+
+    def terms(self, x: Tensor) -> Tensor:
+        """Return e^x, in the memory of x, or x itself where a maximum has to be taken off first."""
+        return x if self.shifted else x.exp_()
 
     def arrange(self, values: Tensor) -> Tensor:
         """Return values of the rows as they came in, along the first axis, in this order."""
@@ -157,8 +127,17 @@ class Rows:
         return values.new_empty(values.shape).index_copy_(0, self.order, values)
 
     def mask(self, tile: Tile, out: Tensor) -> Tensor:
-        """Return 1 for each pair of a tile that is of one class, else 0, in the memory of `out`."""
-        return torch.eq(self.classes[tile.i][:, None], self.classes[tile.j], out=out)
+        """Return 1 for each positive pair of a tile, 0 for the others, in the memory of `out`."""
+        torch.eq(self.classes[tile.i][:, None], self.classes[tile.j], out=out)
+        return out.fill_diagonal_(0) if tile.diagonal else out
+
+    def only(self, x: Tensor, mask: Tensor, nothing: float) -> Tensor:
+        """Return what a mask leaves of a tile, in the memory of x: exponents, `nothing` elsewhere.
+
+        Not shifted it is terms, 0 elsewhere. They are finite if the rows are, and to multiply takes
+        a fifth of the time of a choice.
+        """
+        return x.masked_fill_(mask == 0, nothing) if self.shifted else x.mul_(mask)
 
     def sums_over_positives(self, values: Tensor) -> Tensor:
         """Return sum_P(i) of values (N, D): of those of one size, else leaving i out cancels."""
@@ -167,75 +146,6 @@ class Rows:
         else:
             sums = _added(_added(values, self.parts), self.heads)
         return sums.index_select(0, self.starts).sub_(values)
-
-
-class Band:
-    """Rows in smaller blocks, the last one filled up, and the pairs that may be positives.
-
-    Each block with itself, with the next, and so on as far as a class goes; as many at a time as a
-    tile has pairs.
-    """
-
-    def __init__(self, rows: Rows) -> None:
-        self.shifted, self._count = rows.shifted, len(rows.z)
-        self._side = min(rows.side, max(SIDE, _largest(rows.starts) // 4))
-        self._number = -(-self._count // self._side)
-        self._most = min(self._number, rows.side**2 // self._side**2)
-        self._reach = self._furthest(rows.starts)
-        self.z = self.filled(rows.z, 0)
-        self.blocks = self.cut(self.z)
-        self._classes = self.cut(self.filled(_comparable(rows.starts, rows.z.dtype), -1))
-        self._scratch: dict[int, Tensor] = {}
-
-    @property
-    def tiles(self) -> Iterator[Pairs]:
-        """The pairs, some at a time."""
-        for later in range(self._reach):
-            for first in range(0, self._number - later, self._most):
-                last = min(first + self._most, self._number - later)
-                yield Pairs(slice(first, last), slice(first + later, last + later))
-
-    def filled(self, values: Tensor, nothing: float) -> Tensor:
-        """Return values of the rows, along the first axis, filled up."""
-        after = self._number * self._side - self._count
-        filling = values.new_full((after, *values.shape[1:]), nothing)
-        return torch.cat([values, filling]) if after else values
-
-    def unfilled(self, values: Tensor) -> Tensor:
-        """Return the inverse of `filled`."""
-        return values[: self._count]
-
-    def cut(self, values: Tensor) -> Tensor:
-        """Return the blocks of values that are filled up; a view."""
-        return values.view(self._number, self._side, *values.shape[1:])
-
-    def scratch(self, which: int, pairs: Pairs) -> Tensor:
-        """Return memory that the next pairs overwrite."""
-        if which not in self._scratch:
-            self._scratch[which] = self.z.new_empty(self._most, self._side, self._side)
-        return self._scratch[which][: pairs.i.stop - pairs.i.start]
-
-    def products(self, pairs: Pairs) -> Tensor:
-        """Return s."""
-        rows, columns = self.blocks[pairs.i], self.blocks[pairs.j].mT
-        return torch.bmm(rows, columns, out=self.scratch(0, pairs))
-
-    def mask(self, pairs: Pairs) -> Tensor:
-        """Return 1 for each positive pair, 0 for the others."""
-        rows, columns = self._classes[pairs.i].unsqueeze(2), self._classes[pairs.j].unsqueeze(1)
-        out = torch.eq(rows, columns, out=self.scratch(1, pairs))
-        if pairs.diagonal:
-            out.diagonal(dim1=1, dim2=2).zero_()
-        return out
-
-    def _furthest(self, starts: Tensor) -> int:
-        """Return how many blocks later the first is that shares no class, whatever the block."""
-        if not starts.is_cpu:  # a device would have to be waited for
-            return self._number
-        lasts = starts[self._side - 1 :: self._side].contiguous()
-        ends = torch.searchsorted(starts, lasts, right=True).sub_(1)
-        later = ends // self._side - torch.arange(len(lasts))
-        return 1 + max(later.tolist(), default=0)
 
 
 class Products:
@@ -256,37 +166,32 @@ class Products:
             found = self._scratch[which] = _shaped(self._memory[which], tile)
         return found
 
-    def of(self, tile: Tile) -> Tensor:
-        """Return the terms of s/T; of an anchor with itself, whose product may overflow, none."""
+    def of(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """Return s, and the terms of s/T; of an anchor with itself 0, which may overflow, and none.
+
+        Where no mask or maximum needs s, the terms stand in its place.
+        """
         is_kept = tile.before + tile.size <= len(self._kept)
         own = _shaped(self._kept[tile.before :], tile) if is_kept else self.scratch(0, tile)
-        if is_kept and self._filled:
-            return own
-        torch.mm(self._divided[tile.i], self._columns[tile.j], out=own)
-        if self._rows.shifted:
-            own.div_(self._T)
-        if tile.diagonal:
-            own.fill_diagonal_(-math.inf)
-        return terms(own, self._rows.shifted)
+        is_known = is_kept and self._filled
+        if not (tile.masked or self._rows.shifted):
+            return own, own if is_known else self._rows.terms(self._exponents(tile, own))
+        s = own if is_known else self._similarities(tile, own)
+        t = torch.div(s, self._T, out=self.scratch(1, tile))
+        return s, self._rows.terms(t.fill_diagonal_(-math.inf) if tile.diagonal else t)
 
     @cached_property
-    def _divided(self) -> tuple[Tensor, ...]:
-        """The rows over T if in range: N D divisions, not N^2. To multiply by 1/T takes longer."""
-        return self._rows.blocks if self._rows.shifted else self._rows.cut(self._rows.z / self._T)
+    def _scaled(self) -> tuple[Tensor, ...]:
+        """The rows over T: N D divisions, not N^2. As a factor of the products 1/T takes longer."""
+        return self._rows.cut(self._rows.z / self._T)
 
+    def _exponents(self, tile: Tile, out: Tensor) -> Tensor:
+        torch.mm(self._scaled[tile.i], self._columns[tile.j], out=out)
+        return out.fill_diagonal_(-math.inf) if tile.diagonal else out
 
-def terms(x: Tensor, shifted: bool) -> Tensor:
-    """Return e^x, in the memory of x, or x itself where a maximum has to be taken off first."""
-    return x if shifted else x.exp_()
-
-
-def only(x: Tensor, mask: Tensor, nothing: float, shifted: bool) -> Tensor:
-    """Return what a mask leaves of `terms`, in their memory: exponents, `nothing` elsewhere.
-
-    Not shifted they are terms, 0 elsewhere. They are finite if the rows are, and to multiply takes
-    a fifth of the time of a choice.
-    """
-    return x.masked_fill_(mask == 0, nothing) if shifted else x.mul_(mask)
+    def _similarities(self, tile: Tile, out: Tensor) -> Tensor:
+        torch.mm(self._rows.blocks[tile.i], self._columns[tile.j], out=out)
+        return out.fill_diagonal_(0) if tile.diagonal else out
 
 
 def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
@@ -301,14 +206,12 @@ def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
 def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
     """Cut the pairs into tiles of about `block` rows and columns, masked ones near the diagonal.
 
-    Rows of norm 1 or 0 under SupCon need neither masks nor a band, and so no order.
+    Rows of norm 1 or 0 under SupCon need no masks, and so no order.
     """
+    masked = not (normalize and is_number(scalars[1], 0) and is_number(scalars[2], 1))
     places, starts, shares = order
-    masked = not is_number(scalars[2], 1)
-    banded = not (normalize and is_number(scalars[1], 0))
-    is_sorted = (masked or banded) and len(z) > min(block, SIDE)
-    in_parts = normalize and _largest(starts) > PART
-    parts, heads = _parts(order, is_sorted) if in_parts else (None, None)
+    is_sorted = masked and len(z) > block
+    parts, heads = _parts(order, is_sorted) if normalize and _is_large(starts) else (None, None)
     if is_sorted:
         z, starts, shares = (each.index_select(0, places) for each in (z, starts, shares))
     sizes, reached = _cut(len(z), block, starts if masked else None)
@@ -346,9 +249,11 @@ def is_number(value: Scalar, number: float) -> bool:
     return isinstance(value, float) and value == number
 
 
-def _largest(starts: Tensor) -> int:
-    """Return how many rows the largest class has; of a device, which is not waited for, all."""
-    return int(starts.bincount().amax()) if starts.is_cpu else len(starts)
+def _is_large(starts: Tensor) -> bool:
+    """Return whether a class may have more than `PART` rows."""
+    if len(starts) <= PART or not starts.is_cpu:  # a device would have to be waited for
+        return len(starts) > PART
+    return int(starts.bincount().amax()) > PART
 
 
 def _parts(order: Order, is_sorted: bool) -> tuple[Tensor, Tensor]:
