@@ -19,6 +19,7 @@ from tuned_contrastive.conformance.selftest.jax_samples import (
     sample_rows,
     weighted,
 )
+from tuned_contrastive.reference import tcl_gradients
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def rows() -> Float64:
 
 TRANSFORMS: dict[str, Any] = {
     "grad": lambda f, x, *s: jax.grad(f)(x, *s),
-    "jvp": lambda f, *v: jax.jvp(f, v, tuple(jnp.ones_like(a) * 0.5 for a in v))[1],
+    "jvp": lambda f, *v: jax.jvp(f, v, tuple(jnp.cos(a) for a in v))[1],
     "jacfwd": lambda f, *v: jax.jacfwd(f, argnums=(1, 2, 3))(*v),
-    "linearize": lambda f, *v: jax.linearize(f, *v)[1](*(0.5 * jnp.cos(a) for a in v)),
+    "linearize": lambda f, *v: jax.linearize(f, *v)[1](*(jnp.cos(a) for a in v)),
     "vmap": lambda f, x, *s: jax.vmap(f, (0, None, None, 0))(
         jnp.stack([x, 2 * x[::-1] + 1]), *s[:2], jnp.stack([s[2], 2 * s[2]])
     ),
@@ -40,6 +41,10 @@ TRANSFORMS: dict[str, Any] = {
     "grad of vmap": lambda f, x, *s: jax.grad(
         lambda x: jax.vmap(f, (0, None, None, None))(x, *s).sum()
     )(jnp.stack([x, x[::-1] + 1])),
+    "checkpoint": lambda f, x, *s: jax.grad(jax.checkpoint(f), argnums=(0, 1))(x, *s),
+    "transposed twice": lambda f, x, *s: jax.linear_transpose(
+        jax.vjp(lambda x: f(x, *s), x)[1], jnp.ones(())
+    )((jnp.cos(x),)),
     "grad of grad": lambda f, x, *s: jax.grad(
         lambda *v: (jax.grad(f)(*v) * jnp.cos(x)).sum(), argnums=(0, 1, 2, 3)
     )(x, *s),
@@ -47,40 +52,62 @@ TRANSFORMS: dict[str, Any] = {
         lambda *v: jax.jvp(f, v, v)[1], v, tuple(jnp.cos(a) for a in v)
     )[1],
     "hessian": lambda f, x, *s: jax.hessian(f, argnums=(1, 2, 3))(x, *s),
-    "checkpoint": lambda f, x, *s: jax.grad(jax.checkpoint(f), argnums=(0, 1))(x, *s),
-    "transposed twice": lambda f, x, *s: jax.linear_transpose(
-        jax.vjp(lambda x: f(x, *s), x)[1], jnp.ones(())
-    )((jnp.cos(x),)),
 }
 
+FIRST: dict[str, Any] = {
+    "grad": lambda at, *v: at(*v)[1],
+    "jvp": lambda at, *v: sum((d * np.cos(a)).sum() for d, a in zip(at(*v)[1:], v, strict=True)),
+    "jacfwd": lambda at, *v: at(*v)[2:],
+    "vmap": lambda at, x, *s: np.stack([at(x, *s)[0], at(2 * x[::-1] + 1, *s[:2], 2 * s[2])[0]]),
+    "vmap of grad": lambda at, x, *s: np.stack([at(x, *s)[1], at(x[::-1] + 1, *s)[1]]),
+    "checkpoint": lambda at, *v: at(*v)[1:3],
+    "transposed twice": lambda at, x, *s: ((at(x, *s)[1] * np.cos(x)).sum(),),
+}
+"""What they are by the reference's loss and gradients in x, T, k1 and k2."""
+FIRST |= {"linearize": FIRST["jvp"], "grad of vmap": FIRST["vmap of grad"]}
 
-@pytest.mark.parametrize("name", list(TRANSFORMS))
-def test_transforms_do_not_depend_on_the_form(rows: Float64, name: str) -> None:
-    given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]
-    tiled, plain = (weighted(UPSTREAM, LABELS["uneven"], size) for size in (5, 0))
-    found = jax.jit(lambda *v: TRANSFORMS[name](tiled, *v))(*given)
-    exact = jax.jit(lambda *v: TRANSFORMS[name](plain, *v))(*given)
-    jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
+
+def expected(name: str, x: Float64, *scalars: Any) -> Any:
+    """Return what a transform gives: second derivatives by all pairs, the rest by the reference."""
+    labels = LABELS["uneven"]
+    if name not in FIRST:
+        plain = weighted(UPSTREAM, labels, 0)
+        return jax.jit(lambda *v: TRANSFORMS[name](plain, *v))(*single(x, *scalars))
+
+    def at(x: Float64, *scalars: Any) -> tuple[Any, ...]:
+        given = dict(zip(SCALARS, scalars, strict=True), reduction="none")
+        found = tcl_gradients(x, labels, **given, upstream=UPSTREAM)
+        loss = (UPSTREAM * found.per_anchor).sum()
+        return loss, found.embeddings, found.temperature, found.k1, found.k2
+
+    return FIRST[name](at, x, *scalars)
 
 
-@pytest.mark.parametrize("threshold", [N, N + 1], ids=["tiles", "all pairs"])
-@pytest.mark.parametrize("name", ["jvp", "vmap of grad", "grad of grad", "hessian"])
+def single(*values: Any) -> list[Any]:
+    return [jnp.asarray(value, "float32") for value in values]
+
+
+@pytest.mark.parametrize(
+    ("name", "threshold"),
+    [(name, N) for name in TRANSFORMS]
+    + [(name, N + 1) for name in ("jvp", "vmap of grad", "grad of grad", "hessian")],
+)
 def test_transforms_on_both_sides_of_the_threshold(
     rows: Float64, name: str, threshold: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blockwise, "THRESHOLD", (threshold, threshold))
-    given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]
-    chosen, plain = (weighted(UPSTREAM, LABELS["uneven"], size) for size in (None, 0))
-    found = jax.jit(lambda *v: TRANSFORMS[name](chosen, *v))(*given)
-    exact = jax.jit(lambda *v: TRANSFORMS[name](plain, *v))(*given)
+    monkeypatch.setattr(blockwise, "BLOCK_SIZE", {"cpu": (10, 5)})
+    loss = weighted(UPSTREAM, LABELS["uneven"], None)
+    found = jax.jit(lambda *v: TRANSFORMS[name](loss, *v))(*single(rows, *SCALARS.values()))
+    exact = expected(name, rows, *SCALARS.values())
     jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
 
 
 @pytest.mark.parametrize("name", ["vmap of grad", "hessian"])
 def test_transforms_of_plain_calls(rows: Float64, name: str) -> None:
-    given = [jnp.asarray(value, "float32") for value in (rows, *SCALARS.values())]
-    tiled, plain = (weighted(UPSTREAM, LABELS["uneven"], size) for size in (5, 0))
-    found, exact = (TRANSFORMS[name](function, *given) for function in (tiled, plain))
+    loss = weighted(UPSTREAM, LABELS["uneven"], 5)
+    found = TRANSFORMS[name](loss, *single(rows, *SCALARS.values()))
+    exact = expected(name, rows, *SCALARS.values())
     jax.tree.map(lambda a, b: close(a, b, 1e-4), found, exact)
 
 
@@ -91,7 +118,8 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
 
     def product(dtype: str) -> Any:
         loss = partial(supcon_loss, labels=np.zeros(100, int), temperature=0.025)
-        return jax.jvp(jax.grad(loss), [jnp.asarray(x, dtype)], [jnp.asarray(v, dtype)])[1]
+        along = jax.jit(lambda x, v: jax.jvp(jax.grad(loss), [x], [v])[1])
+        return along(jnp.asarray(x, dtype), jnp.asarray(v, dtype))
 
     with jax.enable_x64(True):
         found, exact = product("float32"), np.asarray(product("float64"))
