@@ -299,6 +299,20 @@ class RemainderDropped(Plain):
         return replace(found, embeddings=rows.reshape(found.embeddings.shape))
 
 
+class RowsTakenForSorted(Plain):
+    """One tile takes rows for sorted: of a class that is interrupted each run is a class."""
+
+    breaks = "NUM-17"
+    capabilities = claims(dtypes=("float64",), modes=("eager", "one tile"))
+
+    def sets(self, b: Batch) -> tuple[Array, Array]:
+        positives, negatives = super().sets(b)
+        if b.case.mode == "one tile":
+            runs = np.cumsum(b.classes != np.roll(b.classes, 1))
+            positives &= runs[:, None] == runs
+        return positives, negatives
+
+
 class FastestProducts(Plain):
     """Products ask for no precision unless the caller does."""
 

@@ -1,8 +1,11 @@
-"""Dtypes, precision and determinism (NUM-1 to NUM-3, NUM-13, NUM-18)."""
+"""Dtypes, precision, determinism and tiles (NUM-1 to NUM-3, NUM-13, NUM-17, NUM-18)."""
 
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tuned_contrastive.conformance.judging import Accept
 from tuned_contrastive.conformance.protocol import (
@@ -12,6 +15,8 @@ from tuned_contrastive.conformance.protocol import (
     WithPrecision,
 )
 from tuned_contrastive.conformance.suite.calls import (
+    LAW,
+    gradient_share,
     gradients,
     loss_share,
     ones,
@@ -75,6 +80,34 @@ def test_every_column_counts_at_every_temperature(
 ) -> None:
     call, exact = many_columns(loss, temperature)
     accept(loss_share(implementation.loss(call.case(dtype)).loss, exact, call, dtype, calls=1))
+
+
+@pytest.mark.clause("NUM-17")
+@pytest.mark.needs(
+    gradient=("embeddings",), flat=True, dtypes=("float64",),
+    parameters={"temperature": 0.5, "reduction": "sum"}, free=("normalize", "k1"),
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["tiles of 3", "one tile"])
+@pytest.mark.parametrize("normalize", [True, False])
+@LAW
+@given(labels=st.lists(st.integers(0, 2), min_size=7, max_size=7))
+def test_labels_in_any_order_by_tiles(
+    implementation: Implementation,
+    loss: str,
+    dtype: str,
+    mode: str,
+    normalize: bool,
+    accept: Accept,
+    labels: list[int],
+) -> None:
+    weights: dict[str, Any] = {"k1": 3.0} if loss == "tcl" else {}
+    call = sample(loss, 7, normalize=normalize, reduction="sum", **weights)
+    call = call.with_labels(np.array(labels))
+    value, gradient = gradients(implementation, call, dtype, mode)
+    exact = call.exact(ones(call))
+    accept(loss_share(value, exact.loss, call, dtype, calls=1), "the loss")
+    allowed = call.bounds(ones(call))["embeddings"]
+    accept(gradient_share(gradient, exact.embeddings, allowed, dtype), "a row")
 
 
 @pytest.mark.clause("NUM-18")
