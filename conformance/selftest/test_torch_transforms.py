@@ -195,10 +195,14 @@ def test_derivatives_under_a_mode_that_follows_operators(count: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 # Unless told, PyTorch takes the first number of rows for a constant, and learns by the second.
-@pytest.mark.parametrize(("dynamic", "times"), [(True, 1), (None, 2)], ids=["dynamic", "default"])
-def test_compiled_again_for_no_further_number_of_rows(dynamic: bool | None, times: int) -> None:
+@pytest.mark.parametrize(
+    ("dynamic", "times", "backend"), [(True, 1, "inductor"), (None, 2, "aot_eager")]
+)
+def test_compiled_again_for_no_further_number_of_rows(
+    dynamic: bool | None, times: int, backend: str
+) -> None:
     torch.compiler.reset()
-    graphs = CompileCounterWithBackend("inductor")
+    graphs = CompileCounterWithBackend(backend)
     made = set()
     compiled = torch.compile(tcl_loss, fullgraph=True, dynamic=dynamic, backend=graphs)
     # Either side of the threshold; more and less than are kept, than Inductor adds.
@@ -278,14 +282,18 @@ def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, coun
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("turned", [False, True], ids=["rows in order", "columns in order"])
-def test_operators_are_as_the_compiler_is_told(dtype: torch.dtype, turned: bool) -> None:
+@pytest.mark.parametrize(("k1", "normalize"), [(2.0, False), (0.0, True)], ids=["sorted", "not"])
+def test_operators_are_as_the_compiler_is_told(
+    dtype: torch.dtype, turned: bool, k1: float, normalize: bool
+) -> None:
     x, y = rows(40).float(), labels(7, 40)
     x = x.t().contiguous().t() if turned else x
     T = torch.tensor(0.3, dtype=dtype)
     told = ("test_schema", "test_faketensor")
     for ids in (y, y.int(), y.repeat_interleave(2)[::2]):
         torch.library.opcheck(blockwise._sort_operator, (ids, dtype), test_utils=told)
-    rest: tuple[Any, ...] = (x, *sort_rows(y, x.dtype), T, None, None, [0.0, 2.0, 1.0], False, 16)
+    scalars = (T, None, None, [0.0, k1, 1.0])
+    rest: tuple[Any, ...] = (x, *sort_rows(y, x.dtype), *scalars, normalize, 16)
     losses, *saved = blockwise._losses_operator(*rest, True)
     torch.library.opcheck(blockwise._losses_operator, (*rest, True), test_utils=told)
     given = (losses, *saved, *rest)
@@ -303,3 +311,10 @@ def test_third_derivative_is_that_of_all_pairs() -> None:
             derivative = slope * value.detach().cos()
         found.append(derivative)
     assert relative(found[0], found[1].detach().numpy()) < 1e-9
+
+
+def test_a_default_device_of_others_is_not_taken() -> None:
+    x, y = rows(40), labels(7, 40)
+    expected = tcl_loss(x, y, k2=2, block_size=16)
+    with torch.device("meta"):
+        assert tcl_loss(x, y, k2=2, block_size=16) == expected
