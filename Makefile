@@ -1,9 +1,10 @@
 # Two commands: `make conformance` judges and reports, `make test` tests the project itself.
 PYTHON ?= python3
 BIN := .venv/bin
-# One framework a process; workers take whole files, which keep what they have computed. One thread
-# each: two workers with a thread a core each wait for one another.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile
+# One framework a process; workers take whole files, which keep what they have computed, as they come:
+# by the number of their tests the longest would be begun last. One thread each: two workers with a
+# thread a core each wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 JAX := $(wildcard conformance/selftest/test_jax_*.py)
 TENSORFLOW := $(wildcard conformance/selftest/test_tensorflow_*.py conformance/selftest/test_keras_*.py)
 # JAX compiles a program for every shape: keep them from run to run.

@@ -240,17 +240,13 @@ def test_rival_without_memory_or_life_leaves_the_others(
     assert f"| mine.py:{attribute} | not timed, {status}: " in done.stdout
 
 
-def test_memory_is_measured_in_a_fresh_process_and_not_of_a_wrong_rival(rivals: Path) -> None:
+def test_memory_of_a_wrong_rival_is_not_told(rivals: Path) -> None:
     options = argparse.Namespace(
         quick=True, threads=1, rival=f"{rivals / 'mine.py'}:with_anchor", memory_limit=0.0
     )
-    ours, wrong = (
-        command.peak_memory("torch", Case("tcl", 1024), name, options, str(rivals))
-        for name in (frameworks.OURS, "mine.py:with_anchor")
-    )
-    assert (ours["status"], wrong["status"]) == ("measured", "wrong")
-    # The gradient at least, and less than any process holds that has imported torch.
-    assert 1024 * 128 * 4 <= ours["bytes"] < 64 * 2**20
+    name = "mine.py:with_anchor"
+    found = command.peak_memory("torch", Case("tcl", 1024), name, options, str(rivals))
+    assert found["status"] == "wrong"
 
 
 def test_memory_asks_for_every_candidate_but_what_is_compiled(
@@ -286,7 +282,8 @@ def test_pytest_benchmark_has_the_same_cases(rivals: Path) -> None:
         assert each["stats"]["median"] > 0
         assert told["floor"]["seconds"] > 0
         assert 0 < told["share of the allowed error"] <= 1
-        assert told["memory"]["status"] == "measured"
+        # The gradient at least, and less than any process holds that has imported torch.
+        assert 200 * 128 * 4 <= told["memory"]["bytes"] < 64 * 2**20
         assert told["first call"] > 0
         over = each["stats"]["median"] / told["floor"]["seconds"]
         assert told["over the floor"] == pytest.approx(over, rel=1e-5)

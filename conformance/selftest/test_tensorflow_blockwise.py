@@ -326,12 +326,13 @@ def test_many_near_negatives_whose_weight_is_0(upstream: list[float], block_size
 @pytest.mark.parametrize("learnable", [False, True])
 @pytest.mark.parametrize("block_size", [0, 2])
 @pytest.mark.parametrize("k1", [1.0, 5000.0])
-@pytest.mark.parametrize(("T", "upstream"), [(1e30, 1e-9), (1e30, 1e10), (3e38, 1e-9)])
+@pytest.mark.parametrize(("T", "upstream"), [(1e30, 1e-9), (1e30, 1e10), (1e39, 1e-9)])
 def test_gradient_at_a_huge_temperature(
     T: float, upstream: float, k1: float, block_size: int, learnable: bool
 ) -> None:
     x = tf.constant([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
-    given: dict[str, Any] = {"temperature": tf.constant(T) if learnable else T, "k1": k1}
+    temperature = tf.constant(T, tf.float64) if learnable else T  # float32 does not hold 1e39
+    given: dict[str, Any] = {"temperature": temperature, "k1": k1}
     with tf.GradientTape() as tape:
         tape.watch(x)
         loss = upstream * tcl_loss(x, [0, 0, 1], block_size=block_size, **given)
@@ -375,10 +376,10 @@ def test_a_row_over_a_temperature_may_overflow_where_no_product_does(block_size:
 
 @cache
 def extreme_gradient(block_size: int, xla: bool) -> Any:
-    """Return the gradient of given scalars: numbers have a trace each, tensors one for all."""
+    """Return the gradient of given scalars, by one trace for all."""
 
-    def gradient(x: Any, labels: Any, upstream: Any, T: Any, k1: Any, k2: Any) -> Any:
-        given = {"temperature": T, "k1": k1, "k2": k2, "block_size": block_size}
+    def gradient(x: Any, labels: Any, upstream: Any, T: Any, k2: Any) -> Any:
+        given = {"temperature": T, "k1": 3.0, "k2": k2, "block_size": block_size}
         return found_of(x, labels, upstream, **given)[1][0]
 
     return tf.function(gradient, jit_compile=xla)
@@ -388,22 +389,16 @@ def extreme_gradient(block_size: int, xla: bool) -> Any:
 @pytest.mark.clause("NUM-11")
 @pytest.mark.parametrize("block_size", [0, 4])
 @pytest.mark.parametrize(
-    ("T", "k2", "upstream", "learnable"),
-    [
-        (0.002, 0.0, 1e6, True),
-        (1e6, 2.0, 1e37, True),
-        (1e39, 2.0, 1.0, False),
-        (1e39, 2.0, 1.0, True),
-    ],
+    ("T", "k2", "upstream"), [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]
 )
 def test_gradient_where_a_part_of_it_leaves_the_range(
-    T: float, k2: float, upstream: float, block_size: int, learnable: bool, xla: bool
+    T: float, k2: float, upstream: float, block_size: int, xla: bool
 ) -> None:
     """What they are multiplied and divided by must not meet in the wrong order."""
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((23, 5)), rng.integers(0, 4, 23)
     exact = reference.tcl_gradients(x, labels, temperature=T, k1=3, k2=k2, upstream=upstream)
-    given = (tf.constant(value, tf.float64) if learnable else value for value in (T, 3.0, k2))
     inputs = tf.constant(x, tf.float32), tf.constant(labels), tf.constant(upstream, tf.float32)
+    given = (tf.constant(value, tf.float64) for value in (T, k2))
     found = extreme_gradient(block_size, xla)(*inputs, *given)
     np.testing.assert_allclose(found / upstream, exact.embeddings / upstream, rtol=1e-2, atol=1e-5)

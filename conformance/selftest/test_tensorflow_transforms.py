@@ -72,24 +72,6 @@ def test_a_map_is_known_by_more_than_the_name_of_a_scope(
     assert {*taken} == {form}
 
 
-@sides
-@pytest.mark.clause("GRD-13")
-def test_second_derivatives(block_size: int) -> None:
-    given: dict[str, Any] = {"temperature": 0.5, "k1": 3.0, "k2": 0.25}
-    along: dict[str, Any] = {
-        "embeddings": np.cos(ROWS[:6]),
-        "temperature": 0.75,
-        "k1": -0.5,
-        "k2": 1.25,
-    }
-    tiled = {**given, "block_size": block_size}
-    case = Case("tcl", ROWS[:6], LABELS[:6], tiled, "float64", "eager", True)
-    found: Any = ADAPTER.hessian_vector_product(case, along)
-    exact = hessian_vector_product("tcl", ROWS[:6], LABELS[:6].tolist(), direction=along, **given)
-    np.testing.assert_allclose(found.embeddings, exact["embeddings"], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found.temperature, float(exact["temperature"]), rtol=1e-9)
-
-
 @pytest.mark.clause("GRD-14")
 @pytest.mark.parametrize("count", [7, 8])
 @pytest.mark.parametrize("transform", ADAPTER.transforms)
