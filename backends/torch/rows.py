@@ -70,6 +70,39 @@ class Tile(NamedTuple):
         return self.shape[0] * self.shape[1]
 
 
+class Groups(NamedTuple):
+    """Rows in groups, each with a number of its own."""
+
+    names: Tensor
+    """The number of each row's group, (N,)."""
+    count: int
+    """No number is as large."""
+
+    @classmethod
+    def of(cls, firsts: Tensor) -> "Groups":
+        """Return the groups of rows (N,) that have the same of the numbers from 0 to N.
+
+        They are counted where that makes nobody wait: sums of few groups stay in the cache.
+        """
+        if not firsts.is_cpu:
+            return cls(firsts, len(firsts))
+        found = firsts.bincount() > 0
+        return cls((found.cumsum(0) - 1).index_select(0, firsts), int(found.sum()))
+
+    def within(self, other: "Groups") -> "Groups":
+        """Return the groups of `other`, each of which is within one of these, as its rows."""
+        names = self.names.new_zeros(other.count).scatter_(0, other.names, self.names)
+        return Groups(names, self.count)
+
+    def added(self, values: Tensor) -> Tensor:
+        """Return the sums of the values of each group, (count, D), those of rows being (N, D)."""
+        sums = values.new_zeros((self.count, values.shape[1]))
+        if values.is_cpu:
+            return sums.index_add_(0, self.names, values)
+        # There index_add_ adds in any order (NUM-13).
+        return sums.index_put_((self.names,), values, accumulate=True)
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows, in the order of their labels where a tile needs that, and their pairs by tiles."""
@@ -77,10 +110,9 @@ class Rows:
     z: Tensor  # (N, D)
     blocks: tuple[Tensor, ...]  # the same, cut
     order: Tensor | None
-    starts: Tensor  # (N,), as in `Order`
-    classes: tuple[Tensor, ...]  # the same as numbers that are quick to compare, cut
-    parts: Tensor | None  # the first place of each row's class and part, (N,); None for one part
-    heads: Tensor | None  # the first place of the class of each place, (N,)
+    starts: tuple[Tensor, ...]  # as in `Order`, but numbers that are quick to compare, cut
+    classes: Groups
+    parts: Groups | None  # of each class, which are added up apart; None for one part
     shares: Tensor  # (N,)
     alone: Tensor  # whether P(i) is empty, (N,)
     sizes: list[int]
@@ -128,7 +160,7 @@ class Rows:
 
     def mask(self, tile: Tile, out: Tensor) -> Tensor:
         """Return 1 for each positive pair of a tile, 0 for the others, in the memory of `out`."""
-        torch.eq(self.classes[tile.i][:, None], self.classes[tile.j], out=out)
+        torch.eq(self.starts[tile.i][:, None], self.starts[tile.j], out=out)
         return out.fill_diagonal_(0) if tile.diagonal else out
 
     def only(self, x: Tensor, mask: Tensor, nothing: float) -> Tensor:
@@ -141,11 +173,11 @@ class Rows:
 
     def sums_over_positives(self, values: Tensor) -> Tensor:
         """Return sum_P(i) of values (N, D): of those of one size, else leaving i out cancels."""
-        if self.parts is None or self.heads is None:
-            sums = _added(values, self.starts)
+        if self.parts is None:
+            sums = self.classes.added(values)
         else:
-            sums = _added(_added(values, self.parts), self.heads)
-        return sums.index_select(0, self.starts).sub_(values)
+            sums = self.classes.within(self.parts).added(self.parts.added(values))
+        return sums.index_select(0, self.classes.names).sub_(values)
 
 
 class Products:
@@ -211,7 +243,7 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     masked = not (normalize and is_number(scalars[1], 0) and is_number(scalars[2], 1))
     places, starts, shares = order
     is_sorted = masked and len(z) > block
-    parts, heads = _parts(order, is_sorted) if normalize and _is_large(starts) else (None, None)
+    parts = _parts(order, is_sorted) if normalize and _is_large(starts) else None
     if is_sorted:
         z, starts, shares = (each.index_select(0, places) for each in (z, starts, shares))
     sizes, reached = _cut(len(z), block, starts if masked else None)
@@ -219,10 +251,9 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
         z=z,
         blocks=z.split_with_sizes(sizes),
         order=places if is_sorted else None,
-        starts=starts,
-        classes=_comparable(starts, z.dtype).split_with_sizes(sizes),
+        starts=_comparable(starts, z.dtype).split_with_sizes(sizes),
+        classes=Groups.of(starts),
         parts=parts,
-        heads=heads,
         shares=shares,
         alone=shares == 0,
         sizes=sizes,
@@ -256,23 +287,13 @@ def _is_large(starts: Tensor) -> bool:
     return int(starts.bincount().amax()) > PART
 
 
-def _parts(order: Order, is_sorted: bool) -> tuple[Tensor, Tensor]:
-    """Return `Rows.parts` and `Rows.heads`, of the rows as they came in or sorted."""
-    every = torch.arange(len(order.order), device=order.order.device)
-    heads = order.starts[order.order]
+def _parts(order: Order, is_sorted: bool) -> Groups:
+    """Return the parts of each class, of the rows as they came in or sorted."""
+    places = torch.arange(len(order.order), device=order.order.device)
     if is_sorted:
-        return torch.maximum(heads, every // PART * PART), heads
-    places = torch.empty_like(every).index_copy_(0, order.order, every)
-    return torch.maximum(order.starts, places // PART * PART), heads
-
-
-def _added(values: Tensor, places: Tensor) -> Tensor:
-    """Return, (N, D), the sums of the values (N, D) that belong to the same place."""
-    sums = values.new_zeros(values.shape)
-    if values.is_cpu:
-        return sums.index_add_(0, places, values)
-    # There index_add_ adds in any order (NUM-13).
-    return sums.index_put_((places,), values, accumulate=True)
+        return Groups.of(torch.maximum(order.starts[order.order], places // PART * PART))
+    places = torch.empty_like(places).index_copy_(0, order.order, places)
+    return Groups.of(torch.maximum(order.starts, places // PART * PART))
 
 
 def _slack(block: int) -> int:
