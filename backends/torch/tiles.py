@@ -9,7 +9,16 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from tuned_contrastive.backends.torch.rows import Products, Rows, Scalar, Scalars, Tile, is_number
+from tuned_contrastive.backends.torch.rows import (
+    WHOLE,
+    Near,
+    Products,
+    Rows,
+    Scalar,
+    Scalars,
+    Tile,
+    is_number,
+)
 
 Cut = tuple[Tensor, ...]
 """The blocks of what belongs to the rows."""
@@ -31,22 +40,23 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     products = Products(rows, T, kept, filled=False)
     for tile in rows.tiles:
         s, x = products.of(tile)
-        if tile.masked:
-            mask = rows.mask(tile, products.scratch(2, tile))
+        if near := tile.near:
+            mask = rows.mask(tile, near, products.scratch(2, near.shape))
             if not rows.unit:
                 # Divided before the sum, which would overflow where the mean does not.
-                near = torch.where(mask == 1, s / T * shares[tile.i][:, None], 0)
-                means[tile.i].add_(near.sum(1))
+                ours = near.of_rows(shares[tile.i])[:, None]
+                part = torch.where(mask == 1, near.of(s) / T * ours, 0)
+                near.of_rows(means[tile.i]).add_(part.sum(1))
                 if not tile.diagonal:
-                    means[tile.j].add_(near.sum(0))
+                    near.of_columns(means[tile.j]).add_(part.sum(0))
             if positives:
-                out = products.scratch(3, tile)
-                positives.add(rows.only(out.copy_(x), mask, -math.inf), tile)
-                rows.only(x, torch.neg(mask, out=out).add_(1), -math.inf)
+                part, out = near.of(x), products.scratch(3, near.shape)
+                positives.add(rows.only(out.copy_(part), mask, -math.inf), tile, near)
+                rows.only(part, torch.neg(mask, out=out).add_(1), -math.inf)
         negatives.add(x, tile)
-        if tile.masked and low:
-            lowest = rows.terms(torch.neg(s, out=x))
-            low.add(rows.only(lowest, mask, -math.inf), tile)
+        if near and low:
+            lowest = rows.terms(torch.neg(near.of(s), out=products.scratch(1, near.shape)))
+            low.add(rows.only(lowest, mask, -math.inf), tile, near)
     if rows.unit:
         mean = rows.sums_over_positives(rows.z).mul_(rows.z).sum(1).mul_(rows.shares).div_(T)
     groups = [(sums.log(), k) for sums, k in ((low, k1), (negatives, k2)) if sums]
@@ -84,20 +94,23 @@ def gradients(
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
         s, x = products.of(tile)
-        weights = negatives.of(x, tile, products.scratch(2, tile))
-        if tile.masked:
-            mask = rows.mask(tile, products.scratch(4, tile))
+        weights = negatives.of(x, tile, products.scratch(2, tile.shape))
+        if near := tile.near:
+            mask, part = rows.mask(tile, near, products.scratch(4, near.shape)), near.of(weights)
             if positives:
-                weights = torch.where(mask == 1, positives.of(x, tile), weights)
+                theirs = positives.of(near.of(x), tile, products.scratch(3, near.shape), near)
+                part.copy_(torch.where(mask == 1, theirs, part))
             if not rows.unit:
-                weights -= torch.where(mask == 1, pulls[tile.i][:, None] + pulls[tile.j], 0)
+                ours, theirs = near.of_rows(pulls[tile.i]), near.of_columns(pulls[tile.j])
+                part -= torch.where(mask == 1, ours[:, None] + theirs, 0)
             if low:
-                lowest = rows.terms(torch.neg(s, out=products.scratch(1, tile)))
-                lowest = rows.only(low.of(lowest, tile, products.scratch(3, tile)), mask, 0)
+                lowest = rows.terms(torch.neg(near.of(s), out=products.scratch(1, near.shape)))
+                out = products.scratch(3, near.shape)
+                lowest = rows.only(low.of(lowest, tile, out, near), mask, 0)
                 if apart_cut is None:
-                    weights -= lowest
+                    part -= lowest
                 else:
-                    _multiply_out(apart_cut, lowest, rows.blocks, tile)
+                    _multiply_out(apart_cut, lowest, rows.blocks, tile, near)
         _multiply_out(dz_cut, weights, rows.blocks, tile)
     if rows.unit:
         dz -= rows.sums_over_positives(rows.z).mul_(pull[:, None])
@@ -115,11 +128,11 @@ def gradients(
     return dz.mul_(unit), found
 
 
-def _multiply_out(dz: Cut, weights: Tensor, z: Cut, tile: Tile) -> None:
-    """Add what a tile's pairs give to the gradients of its rows and of its columns."""
-    dz[tile.i].addmm_(weights, z[tile.j])
+def _multiply_out(dz: Cut, weights: Tensor, z: Cut, tile: Tile, near: Near = WHOLE) -> None:
+    """Add what pairs of a tile, or of a part, give to the gradients of its rows and columns."""
+    near.of_rows(dz[tile.i]).addmm_(weights, near.of_columns(z[tile.j]))
     if not tile.diagonal:
-        dz[tile.j].addmm_(weights.T, z[tile.i])
+        near.of_columns(dz[tile.j]).addmm_(weights.T, near.of_rows(z[tile.i]))
 
 
 def _weighted_sum(w: Tensor, x: Tensor, unit: Tensor) -> Tensor:
@@ -147,14 +160,15 @@ class _LogSums:
         self._totals = rows.cut(self._total)
         self._maxima = None if self._maximum is None else rows.cut(self._maximum)
 
-    def add(self, x: Tensor, tile: Tile) -> None:
-        """Add a tile of `Rows.terms` to the sums of its rows and to those of its columns."""
-        sides = ((tile.i, 1),) if tile.diagonal else ((tile.i, 1), (tile.j, 0))
-        for block, dim in sides:
+    def add(self, x: Tensor, tile: Tile, near: Near = WHOLE) -> None:
+        """Add `Rows.terms` of a tile, or of a part, to the sums of its rows and of its columns."""
+        rows = (tile.i, 1, near.of_rows)
+        for block, dim, part in (rows,) if tile.diagonal else (rows, (tile.j, 0, near.of_columns)):
+            total = part(self._totals[block])
             if self._maxima is None:
-                self._totals[block].add_(x.sum(dim))
+                total.add_(x.sum(dim))
             else:
-                self._add_shifted(self._maxima[block], self._totals[block], x, dim)
+                self._add_shifted(part(self._maxima[block]), total, x, dim)
 
     def _add_shifted(self, maximum: Tensor, total: Tensor, x: Tensor, dim: int) -> None:
         old = maximum.clone()
@@ -175,13 +189,14 @@ class _PairWeights:
         self._w = _Sides(rows, w if rows.shifted else w * (-c).exp_())  # w_i e^-c_i where in range
         self._c = _Sides(rows, c) if rows.shifted else None
 
-    def of(self, x: Tensor, tile: Tile, out: Tensor | None = None) -> Tensor:
-        """Return the weights of a tile of `Rows.terms`, in the memory of `out`."""
-        w, c, i, j = self._w, self._c, tile.i, tile.j
-        if c is None:
-            return torch.add(w.rows[i], w.columns[j], out=out).mul_(x)
-        ours = (x - c.rows[i]).exp_().mul_(w.rows[i])
-        return torch.sub(x, c.columns[j], out=out).exp_().mul_(w.columns[j]).add_(ours)
+    def of(self, x: Tensor, tile: Tile, out: Tensor, near: Near = WHOLE) -> Tensor:
+        """Return the weights of `Rows.terms` of a tile, or of a part, in the memory of `out`."""
+        ours, theirs = near.of_rows(self._w.rows[tile.i]), near.of_columns(self._w.columns[tile.j])
+        if self._c is None:
+            return torch.add(ours, theirs, out=out).mul_(x)
+        rows, columns = near.of_rows(self._c.rows[tile.i]), near.of_columns(self._c.columns[tile.j])
+        ours = (x - rows).exp_().mul_(ours)
+        return torch.sub(x, columns, out=out).exp_().mul_(theirs).add_(ours)
 
 
 class _Sides:

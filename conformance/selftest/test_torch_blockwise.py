@@ -216,12 +216,12 @@ def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
 def test_supcon_needs_no_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(7)
     found = arranged(z, y, (0.1, 0.0, 1.0), 64)
-    assert not any(tile.masked for tile in found.tiles)
+    assert not any(tile.near for tile in found.tiles)
 
 
 @pytest.mark.parametrize("classes", [2, 7, 93, N])
-@pytest.mark.parametrize("block", [7, 64, 1000])
-def test_tiles_are_every_pair_once_and_share_small_classes_only_with_themselves(
+@pytest.mark.parametrize("block", [7, 64, 300, 1000])
+def test_tiles_are_every_pair_once_and_have_positives_where_they_are_looked_for(
     classes: int, block: int
 ) -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(classes)
@@ -232,9 +232,12 @@ def test_tiles_are_every_pair_once_and_share_small_classes_only_with_themselves(
         pairs[places[tile.i][:, None], places[tile.j]] += 1
         assert tile.shape == (len(names[tile.i]), len(names[tile.j]))
         assert max(tile.shape) <= found.side <= 1.25 * block
-        assert tile.masked or not (names[tile.i][:, None] == names[tile.j]).any()
-        assert tile.diagonal or not tile.masked or N / classes > block / 4
+        positives = names[tile.i][:, None] == names[tile.j]
+        near = tile.near.of(positives) if tile.near else positives[:0]
+        assert near.sum() == positives.sum()
+        assert tile.diagonal or near.all()
     assert torch.equal(pairs.triu(), torch.ones(N, N).triu())
+    assert block < 128 or not any(edge % 16 for edge in found.edges[:-1])
     assert sum(tile.size for tile in found.tiles) <= kept_size(N, block, torch.float64)
 
 
@@ -254,7 +257,7 @@ def test_only_large_classes_are_added_up_in_parts(classes: int, device: str, apa
 def test_only_tiles_near_the_diagonal_need_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(N)
     found = arranged(z, y, (0.1, 2.0, 1.0), 64)
-    assert all(tile.masked == tile.diagonal for tile in found.tiles)
+    assert all((tile.near is not None) == tile.diagonal for tile in found.tiles)
 
 
 def test_no_list_grows_with_the_pairs() -> None:
