@@ -51,7 +51,8 @@ def origin(found: Document) -> str:
         f"{run} ({', '.join(f'{n} of the {every[name]} cases of {name}' for name, n in of)})"
         for run, of in ((run, Counter(each).items()) for run, each in sorted(apart.items()))
     ]
-    others = f" In other runs: {'; '.join(told)}." if told else ""
+    compared = "only times of one run compare, the machine's speed changes"
+    others = f" In other runs, {compared}: {'; '.join(told)}." if told else ""
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     at = f", at {where['revision']}" if where.get("revision") else ""
     gib = f"{where['memory_gib']} GiB, " if where["memory_gib"] else ""

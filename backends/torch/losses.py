@@ -52,10 +52,9 @@ def supcon_loss(
     reduction : {"mean", "sum", "none"}
         "mean" and "sum" run over the anchors with a positive.
     block_size : int or None
-        Rows of one tile of the pairs, a quarter more at most where classes end, of which a few at a
-        time are in memory, and up to 30 MiB of them until the gradient; None chooses by the number
-        of rows, 0 holds all N x N pairs. Second derivatives and forward mode hold them whatever it
-        is.
+        Rows of one tile of the pairs, from 128 on up to 15 more, of which a few at a time are in
+        memory, and up to 30 MiB of them until the gradient; None chooses by the number of rows, 0
+        holds all N x N pairs. Second derivatives and forward mode hold them whatever it is.
 
     Returns
     -------

@@ -71,7 +71,7 @@ class Near(NamedTuple):
 
 
 WHOLE = Near(slice(None), slice(None), (0, 0), True)
-"""All of a tile, whatever its shape."""
+"""All of any tile; it has no shape of its own."""
 
 
 class Tile(NamedTuple):
@@ -86,7 +86,7 @@ class Tile(NamedTuple):
     shape: tuple[int, int]
     """The number of rows and of columns."""
     near: Near | None
-    """Where a mask has to tell the positives; None where there are none."""
+    """Where a mask has to tell the positives; None where none has to."""
 
     @property
     def diagonal(self) -> bool:
@@ -103,7 +103,7 @@ class Groups(NamedTuple):
     """Rows in groups, each with a number of its own."""
 
     names: Tensor
-    """The number of each row's group, (N,)."""
+    """The number of each row's group, (N,): from 1 on where they are counted, else with gaps."""
     number: int
     """That none of them reaches."""
 
@@ -120,8 +120,9 @@ class Groups(NamedTuple):
 
     def within(self, other: "Groups") -> "Groups":
         """Return the groups of `other`, each of which is within one of these, as its rows."""
-        names = self.names.new_zeros(other.number).scatter_(0, other.names, self.names)
-        return Groups(names, self.number)
+        # A number without a group has its own place: zeros that met in one would wait there.
+        names = torch.arange(other.number, device=self.names.device)
+        return Groups(names.scatter_(0, other.names, self.names), self.number)
 
     def added(self, values: Tensor) -> Tensor:
         """Return the sums of the values (N, D) of each group, (number, D)."""
@@ -351,7 +352,7 @@ def _cut(
     edges = [*(N * place // number // step * step for place in range(number)), N]
     if starts is None:
         return edges, None
-    if not starts.is_cpu:  # a device would have to be waited for
+    if number == 1 or not starts.is_cpu:  # one is in no order; a device would have to be waited for
         return edges, [(0, N)] * number
     begins = starts[[edge - 1 for edge in edges[1:]]]
     ends = torch.searchsorted(starts, begins, right=True)

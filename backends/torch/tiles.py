@@ -45,10 +45,10 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
             if not rows.unit:
                 # Divided before the sum, which would overflow where the mean does not.
                 ours = near.of_rows(shares[tile.i])[:, None]
-                part = torch.where(mask == 1, near.of(s) / T * ours, 0)
-                near.of_rows(means[tile.i]).add_(part.sum(1))
+                share = torch.where(mask == 1, near.of(s) / T * ours, 0)
+                near.of_rows(means[tile.i]).add_(share.sum(1))
                 if not tile.diagonal:
-                    near.of_columns(means[tile.j]).add_(part.sum(0))
+                    near.of_columns(means[tile.j]).add_(share.sum(0))
             if positives:
                 part, out = near.of(x), products.scratch(3, near.shape)
                 positives.add(rows.only(out.copy_(part), mask, -math.inf), tile, near)
@@ -98,8 +98,8 @@ def gradients(
         if near := tile.near:
             mask, part = rows.mask(tile, near, products.scratch(4, near.shape)), near.of(weights)
             if positives:
-                theirs = positives.of(near.of(x), tile, products.scratch(3, near.shape), near)
-                part.copy_(torch.where(mask == 1, theirs, part))
+                nearer = positives.of(near.of(x), tile, products.scratch(3, near.shape), near)
+                torch.where(mask == 1, nearer, part, out=part)
             if not rows.unit:
                 ours, theirs = near.of_rows(pulls[tile.i]), near.of_columns(pulls[tile.j])
                 part -= torch.where(mask == 1, ours[:, None] + theirs, 0)
@@ -163,12 +163,12 @@ class _LogSums:
     def add(self, x: Tensor, tile: Tile, near: Near = WHOLE) -> None:
         """Add `Rows.terms` of a tile, or of a part, to the sums of its rows and of its columns."""
         rows = (tile.i, 1, near.of_rows)
-        for block, dim, part in (rows,) if tile.diagonal else (rows, (tile.j, 0, near.of_columns)):
-            total = part(self._totals[block])
+        for block, dim, cut in (rows,) if tile.diagonal else (rows, (tile.j, 0, near.of_columns)):
+            total = cut(self._totals[block])
             if self._maxima is None:
                 total.add_(x.sum(dim))
             else:
-                self._add_shifted(part(self._maxima[block]), total, x, dim)
+                self._add_shifted(cut(self._maxima[block]), total, x, dim)
 
     def _add_shifted(self, maximum: Tensor, total: Tensor, x: Tensor, dim: int) -> None:
         old = maximum.clone()

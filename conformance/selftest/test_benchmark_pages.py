@@ -35,8 +35,9 @@ def test_what_was_measured_in_another_run_is_told(results: dict[str, Document]) 
     run = {"date": "2026-01-02 03:04 UTC", "revision": "abc1234"}
     rest = [{name: value for name, value in each.items() if name != "run"} for each in rest]
     told = tables.origin({**results["speed"], "measurements": [{**first, "run": run}, *rest]})
-    end = " In other runs: 2026-01-02 03:04 UTC at abc1234 (1 of the 2 cases of torch).\n"
+    end = "speed changes: 2026-01-02 03:04 UTC at abc1234 (1 of the 2 cases of torch).\n"
     assert told.endswith(end)
+    assert "In other runs" in told
     assert "In other runs" not in tables.origin({**results["speed"], "measurements": rest})
     nowhere = {**first, "run": run | {"revision": None}}
     told = tables.origin({**results["speed"], "measurements": [nowhere, *rest]})
