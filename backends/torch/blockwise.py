@@ -5,6 +5,7 @@ opaque operators, to autograd and `torch.func` the last two are functions. What 
 formula for, second derivatives and forward mode, `dense` gives.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
@@ -72,7 +73,7 @@ def anchor_losses(
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = block_size or BLOCK_SIZE.get(z.device.type, 4096)
     is_traced = _is_traced()
-    losses: Any = _losses_operator if is_traced else _Losses.apply
+    losses: Any = _losses_operator if is_traced else _eager_losses
     # An operator keeps none: their number would make the compiler start again for another N.
     keep = not is_traced and torch.is_grad_enabled()
     keep = keep and any(v is not None and v.requires_grad for v in (z, *tensors))
@@ -348,6 +349,21 @@ class _Losses(torch.autograd.Function):
         dz, _, _, _, *scalars, _, _, _, _ = tangents
         along = _or_zeros((dz, *form.pick(scalars)), form.variables)
         return _along(form.losses, form.variables, along), None, None
+
+
+_disabled: list[Callable[..., Any]] = []
+
+
+def _eager_losses(*arguments: Any) -> tuple[Tensor, ...]:
+    """Return what `_losses` does, with its derivatives.
+
+    The compiler of a program that a transform is around would go on inside of what is called here.
+    """
+    if "torch._dynamo" not in sys.modules:  # slow to load
+        return _Losses.apply(*arguments)  # type: ignore[no-untyped-call, no-any-return]
+    if not _disabled:
+        _disabled.append(torch.compiler.disable(_Losses.apply))  # type: ignore[no-untyped-call]
+    return _disabled[0](*arguments)  # type: ignore[no-any-return]
 
 
 class _Gradients(torch.autograd.Function):

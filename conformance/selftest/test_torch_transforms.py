@@ -280,6 +280,26 @@ def test_compiled_transforms_on_both_sides_of_the_threshold(transform: Any, coun
     assert relative(compiled(x, y), transform(x, y).numpy()) < 1e-12
 
 
+AROUND: dict[str, Any] = {
+    "grad": torch.func.grad,
+    "jvp": lambda loss: lambda x: torch.func.jvp(loss, (x,), (x.cos(),))[1],
+    "vmap": lambda loss: lambda x: torch.func.vmap(loss)(torch.stack([x, x.cos()])),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_transforms_around_a_compiled_loss(around: Any) -> None:
+    torch.compiler.reset()
+    x, y = rows(), labels(7)
+
+    def loss(x: Tensor) -> Tensor:
+        return tcl_loss(x, y, block_size=64)
+
+    found = around(torch.compile(loss, backend="aot_eager"))(x)
+    assert relative(found, around(loss)(x).numpy()) < 1e-12
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("turned", [False, True], ids=["rows in order", "columns in order"])
 @pytest.mark.parametrize(("k1", "normalize"), [(2.0, False), (0.0, True)], ids=["sorted", "not"])
