@@ -331,11 +331,12 @@ def _is_large(starts: Tensor) -> bool:
 
 def _parts(order: Order, is_sorted: bool) -> Groups:
     """Return the parts of each class, of the rows as they came in or sorted."""
-    places = torch.arange(len(order.order), device=order.order.device)
+    starts, places = order.starts, torch.arange(len(order.order), device=order.order.device)
     if is_sorted:
-        return Groups.of(torch.maximum(order.starts[order.order], places // PART * PART))
-    places = torch.empty_like(places).index_copy_(0, order.order, places)
-    return Groups.of(torch.maximum(order.starts, places // PART * PART))
+        starts = starts.index_select(0, order.order)
+    else:
+        places = torch.empty_like(places).index_copy_(0, order.order, places)
+    return Groups.of(torch.maximum(starts, places // PART * PART))
 
 
 def _comparable(starts: Tensor, dtype: torch.dtype) -> Tensor:
