@@ -32,6 +32,13 @@ What is smaller than 32 MiB the C library of Linux gives out again without clear
 ALIGNED = 16
 """Blocks of many rows have a multiple of it, but the last: products are up to a tenth faster."""
 
+SMALL = 128
+"""Rows of a class whose positives are rather multiplied again, beside one another, than masked in
+tiles. From there on, of some thousand rows, that takes no less."""
+
+PAIRS = 2**18
+"""Of small classes, at once: as many as a tile has."""
+
 PART = 512
 """Rows that are added up one after the other: more would round alike, and the errors add up."""
 
@@ -133,6 +140,79 @@ class Groups(NamedTuple):
         return sums.index_put_((self.names,), values, accumulate=True)
 
 
+class Members(NamedTuple):
+    """The rows of every class beside one another: the positives of small classes, without tiles."""
+
+    tables: list[tuple[Tensor, Tensor]]
+    """Of classes of about one size: the rows of each, (C, m), any where it has fewer, and 1 for
+    what is one of its rows, 0 for what is not, (C, m)."""
+    places: Tensor
+    """Where each row stands in the tables, one after the other from 1 on; 0 for one alone, (N,)."""
+    length: int
+    """The number of places, with that of none."""
+
+    @classmethod
+    def of(cls, order: Order) -> "Members | None":
+        """Return them, or None if a class is not small, or a device would have to be waited for."""
+        if not order.starts.is_cpu:
+            return None
+        sizes = order.starts.bincount(minlength=len(order.starts))  # of what begins at each place
+        largest = int(sizes.amax())
+        if largest > SMALL:
+            return None
+        tables, places, before = [], torch.zeros_like(order.order), 1
+        while largest > 1:
+            # One much smaller is not beside it: not more than three of four places are empty.
+            smaller = max(largest // 4, 1)
+            firsts = ((sizes > smaller) & (sizes <= largest)).nonzero()
+            ranks = torch.arange(largest)
+            there = ranks < sizes[firsts]
+            rows = order.order[(firsts + ranks).clamp_(max=len(sizes) - 1)]
+            (found,) = there.view(-1).nonzero(as_tuple=True)
+            places[rows.view(-1)[found]] = found + before
+            tables.append((rows, there.to(order.shares.dtype)))
+            before += rows.numel()
+            largest = int((sizes * (sizes <= smaller)).amax())
+        return cls(tables, places, before)
+
+    def sums(self, z: Tensor) -> Tensor:
+        """Return sum_P(i) e^-s_ij of the rows (N, D), (N,)."""
+        found = z.new_zeros(self.length)
+        for terms, rows, _, part in self._terms(z):
+            torch.sum(terms, 2, out=found[part].view(rows.shape))
+        return found.index_select(0, self.places)
+
+    def products(self, z: Tensor, w: Tensor) -> Tensor:
+        """Return sum_P(i) (w_i + w_j) e^-s_ij z_j, (N, D)."""
+        found = z.new_zeros((self.length, z.shape[1]))
+        for terms, rows, theirs, part in self._terms(z):
+            weights = w.index_select(0, rows.view(-1)).view(rows.shape)
+            terms.mul_(weights[:, :, None] + weights[:, None])
+            torch.bmm(terms, theirs, out=found[part].view(theirs.shape))
+        return found.index_select(0, self.places)
+
+    def _terms(self, z: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, slice]]:
+        """Give of some classes at a time e^-s, (c, m, m), 0 where not positive, and the rows.
+
+        And where these stand in the tables.
+        """
+        place = 1
+        for table, there in self.tables:
+            size = table.shape[1]
+            step = max(1, PAIRS // size**2)
+            for first in range(0, len(table), step):
+                rows = table[first : first + step]
+                theirs = z.index_select(0, rows.view(-1)).view(*rows.shape, -1)
+                terms = z.new_empty((*rows.shape, size))
+                # No product of `@` or without `out`: autocast would halve its precision.
+                torch.bmm(theirs, theirs.mT, out=terms).neg_().exp_()
+                terms.mul_(there[first : first + step, None])
+                terms.diagonal(dim1=1, dim2=2).fill_(0)
+                part = slice(place, place + rows.numel())
+                yield terms, rows, theirs, part
+                place = part.stop
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows, in the order of their labels where a tile needs that, and their pairs by tiles."""
@@ -143,6 +223,7 @@ class Rows:
     starts: tuple[Tensor, ...]  # as in `Order`, but numbers that are quick to compare, cut
     classes: Groups
     parts: Groups | None  # of each class, which are added up apart; None for one part
+    members: Members | None  # of small classes, where masks would serve the k1 term alone
     shares: Tensor  # (N,)
     alone: Tensor  # whether P(i) is empty, (N,)
     edges: list[int]
@@ -280,10 +361,14 @@ def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
 def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
     """Cut the pairs into tiles of about `block` rows and columns, masked ones near the diagonal.
 
-    Rows of norm 1 or 0 under SupCon need no masks, and so no order.
+    Rows of norm 1 or 0 need no masks, and so no order, under SupCon, or where classes are small.
     """
-    masked = not (normalize and is_number(scalars[1], 0) and is_number(scalars[2], 1))
+    shifted = not _fits(z, scalars, normalize)
     places, starts, shares = order
+    masked, members = not (normalize and is_number(scalars[2], 1)), None
+    if not (masked or is_number(scalars[1], 0)):
+        members = None if shifted else Members.of(order)
+        masked = members is None
     is_sorted = masked and len(z) > block
     parts = _parts(order, is_sorted) if normalize and _is_large(starts) else None
     if is_sorted:
@@ -297,13 +382,14 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
         starts=_comparable(starts, z.dtype).split_with_sizes(sizes),
         classes=Groups.of(starts),
         parts=parts,
+        members=members,
         shares=shares,
         alone=shares == 0,
         edges=edges,
         sizes=sizes,
         spans=spans,
         unit=normalize,
-        shifted=not _fits(z, scalars, normalize),
+        shifted=shifted,
     )
 
 

@@ -34,7 +34,8 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     split = not is_number(k2, 1)  # positives apart from negatives
     negatives = _LogSums(rows)
     positives = _LogSums(rows) if split else None
-    low = None if is_number(k1, 0) else _LogSums(rows)
+    by_class = rows.members and rows.members.sums(rows.z)
+    low = None if is_number(k1, 0) else _LogSums(rows, by_class)
     mean = torch.zeros_like(rows.shares)
     means, shares = rows.cut(mean), rows.cut(rows.shares)
     products = Products(rows, T, kept, filled=False)
@@ -89,7 +90,8 @@ def gradients(
     low = None if is_number(k1, 0) else _PairWeights(rows, w, total - _log(k1, w))
     dz = rows.z.new_zeros(rows.z.shape)
     # What k1 gives has no part in dL/dT, of which it is a multiple that grows with T.
-    apart = torch.zeros_like(dz) if low and isinstance(T, Tensor) else None
+    is_apart = low and isinstance(T, Tensor) and not rows.members
+    apart = torch.zeros_like(dz) if is_apart else None
     dz_cut, apart_cut = rows.cut(dz), None if apart is None else rows.cut(apart)
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
@@ -120,6 +122,8 @@ def gradients(
         # Every pair is met twice. No product of torch.linalg: autocast would halve its precision.
         root = unit.sqrt() / T.sqrt()  # in range wherever what it leads to is
         found[0] = (dz * rows.z).sum() * root * root / -2
+    if low and rows.members:
+        dz -= rows.members.products(rows.z, low.w)
     if apart is not None:
         dz -= apart
     learnable = [place for place in (1, 2) if isinstance(scalars[place], Tensor)]
@@ -154,8 +158,8 @@ def _log(k: Scalar, like: Tensor) -> Scalar:
 class _LogSums:
     """log sum_j e^x_ij of every row i, whose terms arrive tile by tile."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._total = torch.zeros_like(rows.z[:, 0])
+    def __init__(self, rows: Rows, total: Tensor | None = None) -> None:
+        self._total = torch.zeros_like(rows.z[:, 0]) if total is None else total
         self._maximum = torch.full_like(self._total, -math.inf) if rows.shifted else None
         self._totals = rows.cut(self._total)
         self._maxima = None if self._maximum is None else rows.cut(self._maximum)
@@ -186,7 +190,8 @@ class _PairWeights:
     """w_i e^(x_ij - c_i) + w_j e^(x_ij - c_j), tile by tile."""
 
     def __init__(self, rows: Rows, w: Tensor, c: Tensor) -> None:
-        self._w = _Sides(rows, w if rows.shifted else w * (-c).exp_())  # w_i e^-c_i where in range
+        self.w = w if rows.shifted else w * (-c).exp_()  # w_i e^-c_i where in range
+        self._w = _Sides(rows, self.w)
         self._c = _Sides(rows, c) if rows.shifted else None
 
     def of(self, x: Tensor, tile: Tile, out: Tensor, near: Near = WHOLE) -> Tensor:

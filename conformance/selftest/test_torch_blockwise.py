@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tuned_contrastive.backends.torch import TCLLoss, blockwise, dense, supcon_loss, tcl_loss, tiles
 from tuned_contrastive.backends.torch import rows as cutting
 from tuned_contrastive.backends.torch.rows import (
+    SMALL,
     Groups,
+    Members,
     Rows,
     Scalars,
     _comparable,
@@ -110,18 +112,19 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
 
-@pytest.mark.parametrize("classes", [1, 7, 4000])
+@pytest.mark.parametrize("k2", [1.0, 0.5])
+@pytest.mark.parametrize("classes", [1, 7, 37, 4000])
 @pytest.mark.parametrize("temperature", [0.1, 0.001])
-def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float) -> None:
+def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float, k2: float) -> None:
     z, y = torch.nn.functional.normalize(rows(4000).float()), labels(classes, 4000)
-    block, scalars = blockwise.BLOCK_SIZE["cpu"], (temperature, 5000.0, 0.5)
+    block, scalars = blockwise.BLOCK_SIZE["cpu"], (temperature, 5000.0, k2)
     with Largest() as largest:  # type: ignore[no-untyped-call]
         # Under a mode the loss itself is an operator, into which it does not look.
         found = arranged(z, y, scalars, block)
         kept = z.new_empty(0)
         losses, sums = tiles.losses(found, scalars, kept)
         tiles.gradients(losses, sums, kept, found, scalars)
-    assert (0.9 * block) ** 2 <= largest.elements <= 2 * block**2
+    assert (0.9 * block) ** 2 <= largest.elements <= 1.1 * block**2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -200,8 +203,9 @@ def test_many_near_negatives_whose_weight_is_0(upstream: list[float], block_size
     assert dk2 == upstream[0] * math.inf
 
 
-def test_backward_under_autocast_stays_in_full_precision_by_tiles() -> None:
-    x, y = rows().float().requires_grad_(), labels(7)
+@pytest.mark.parametrize("classes", [7, 37], ids=["masked", "small classes"])
+def test_backward_under_autocast_stays_in_full_precision_by_tiles(classes: int) -> None:
+    x, y = rows().float().requires_grad_(), labels(classes)
     T = torch.tensor(0.2, requires_grad=True)
     loss = partial(tcl_loss, x, y, temperature=T)
     plain = torch.autograd.grad(loss(), (x, T))
@@ -214,10 +218,61 @@ def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
     return cut_rows(z, sort_rows(y, z.dtype), scalars, True, block)
 
 
-def test_supcon_needs_no_masks() -> None:
-    z, y = torch.nn.functional.normalize(rows()), labels(7)
-    found = arranged(z, y, (0.1, 0.0, 1.0), 64)
-    assert not any(tile.near for tile in found.tiles)
+@pytest.mark.parametrize(
+    ("scalars", "count", "masked"),
+    [
+        ((0.1, 0.0, 1.0), N, False),
+        ((0.1, 2.0, 1.0), SMALL, False),
+        ((0.1, 2.0, 1.0), SMALL + 1, True),
+        ((0.1, 2.0, 0.5), SMALL, True),
+        ((0.001, 2.0, 1.0), SMALL, True),
+    ],
+    ids=["SupCon", "small classes", "a large class", "negatives weighed", "shifted"],
+)
+def test_masks_are_made_where_they_are_needed(scalars: Scalars, count: int, masked: bool) -> None:
+    z, y = torch.nn.functional.normalize(rows()), (torch.arange(N) - count + 1).clamp(min=0)
+    found = arranged(z, y, scalars, 64)
+    assert any(tile.near for tile in found.tiles) == masked == (found.order is not None)
+
+
+SIZES = (1, 2, 2, 3, 5, 9, 30, 33, SMALL, 1, 100)
+
+
+def test_small_classes_stand_beside_others_of_about_their_size() -> None:
+    y = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
+    y = y[torch.arange(len(y)) * 5 % len(y)]
+    members = Members.of(sort_rows(y, torch.float64))
+    assert members
+    places, before = torch.zeros(len(y), dtype=torch.int64), 1
+    for table, there in members.tables:
+        for given, present in zip(table, there.bool(), strict=True):
+            ours = given[present]
+            assert torch.equal(ours, (y == y[ours[0]]).nonzero()[:, 0])
+            assert len(given) < 4 * len(ours)
+            places[ours] = before + torch.arange(len(ours))
+            before += len(given)
+    assert torch.equal(members.places, places)
+    assert members.length == before
+    assert (places == 0).sum() == SIZES.count(1)
+
+
+@pytest.mark.parametrize("pairs", [cutting.PAIRS, 2000], ids=["at once", "some at a time"])
+def test_small_classes_of_any_size_give_the_reference(
+    pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cutting, "PAIRS", pairs)
+    count = sum(SIZES)
+    x, mixed = rows(count).requires_grad_(), torch.arange(count) * 5 % count
+    y = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))[mixed]
+    T, k1 = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, 3.0))
+    upstream = torch.linspace(-1, 2, count, dtype=torch.float64)
+    loss = tcl_loss(x, y, temperature=T, k1=k1, k2=1.0, reduction="none", block_size=64)
+    found = torch.autograd.grad(loss, (x, T, k1), upstream)
+    fixed: dict[str, Any] = {"temperature": 0.3, "k1": 3.0, "k2": 1.0, "reduction": "none"}
+    exact = tcl_gradients(x.detach().numpy(), y.numpy(), **fixed, upstream=upstream.numpy())
+    assert relative(loss, exact.per_anchor) < 1e-12
+    expected = (exact.embeddings, exact.temperature, exact.k1)
+    assert max(map(relative, found, expected)) < 1e-10
 
 
 @pytest.mark.parametrize("classes", [2, 7, 93, N])
@@ -226,7 +281,7 @@ def test_tiles_are_every_pair_once_and_have_positives_where_they_are_looked_for(
     classes: int, block: int
 ) -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(classes)
-    found = arranged(z, y, (0.1, 2.0, 1.0), block)
+    found = arranged(z, y, (0.1, 2.0, 0.5), block)
     names, places = found.cut(y.sort().values), found.cut(torch.arange(N))
     pairs = torch.zeros(N, N)
     for tile in found.tiles:
@@ -271,14 +326,14 @@ def test_sums_of_classes_that_a_device_does_not_count_are_the_same() -> None:
 
 def test_only_tiles_near_the_diagonal_need_masks() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(N)
-    found = arranged(z, y, (0.1, 2.0, 1.0), 64)
+    found = arranged(z, y, (0.1, 2.0, 0.5), 64)
     assert all((tile.near is not None) == tile.diagonal for tile in found.tiles)
 
 
 def test_no_list_grows_with_the_pairs() -> None:
     z, y = torch.nn.functional.normalize(rows()), labels(7)
     tracemalloc.start()
-    count = sum(1 for _ in arranged(z, y, (0.1, 2.0, 1.0), 2).tiles)
+    count = sum(1 for _ in arranged(z, y, (0.1, 2.0, 0.5), 2).tiles)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     blocks = -(-N // 2)
