@@ -33,11 +33,13 @@ ALIGNED = 16
 """Blocks of many rows have a multiple of it, but the last: products are up to a tenth faster."""
 
 SMALL = 128
-"""Rows of a class whose positives are rather multiplied again, beside one another, than masked in
-tiles. From there on, of some thousand rows, that takes no less."""
+"""Rows of a class up to which the k1 term of its pairs is multiplied out apart from the tiles.
 
-PAIRS = 2**18
-"""Of small classes, at once: as many as a tile has."""
+A larger one is masked in them, which is no slower from some 130 rows on (of 1024 and of 4096).
+"""
+
+NUMBERS = 2**18
+"""Of the pairs, and of the rows, of small classes at a time: as many as a tile has."""
 
 PART = 512
 """Rows that are added up one after the other: more would round alike, and the errors add up."""
@@ -141,76 +143,71 @@ class Groups(NamedTuple):
 
 
 class Members(NamedTuple):
-    """The rows of every class beside one another: the positives of small classes, without tiles."""
+    """The rows of each class beside one another, for what positives alone have, without tiles."""
 
-    tables: list[tuple[Tensor, Tensor]]
-    """Of classes of about one size: the rows of each, (C, m), any where it has fewer, and 1 for
-    what is one of its rows, 0 for what is not, (C, m)."""
-    places: Tensor
-    """Where each row stands in the tables, one after the other from 1 on; 0 for one alone, (N,)."""
-    length: int
-    """The number of places, with that of none."""
+    tables: list[tuple[Tensor, Tensor, Tensor]]
+    """Of classes of about one size, (C, m) each: their rows, where one has fewer those of others,
+    whose results are dropped; 1 for its own, 0 for others'; the place of a result, N for others'.
+    """
 
     @classmethod
-    def of(cls, order: Order) -> "Members | None":
-        """Return them, or None if a class is not small, or a device would have to be waited for."""
-        if not order.starts.is_cpu:
+    def of(cls, starts: Tensor, order: Tensor | None) -> "Members | None":
+        """Return them, or None if a class is not small, or a device would have to be waited for.
+
+        `order` is None if the rows are sorted.
+        """
+        if not starts.is_cpu:
             return None
-        sizes = order.starts.bincount(minlength=len(order.starts))  # of what begins at each place
+        sizes = starts.bincount(minlength=len(starts))  # of the class that begins at each place
         largest = int(sizes.amax())
         if largest > SMALL:
             return None
-        tables, places, before = [], torch.zeros_like(order.order), 1
+        tables = []
         while largest > 1:
-            # One much smaller is not beside it: not more than three of four places are empty.
-            smaller = max(largest // 4, 1)
+            # Not beside one much smaller, whose products would be multiples of what it needs.
+            smaller = max(largest // 2, 1)
             firsts = ((sizes > smaller) & (sizes <= largest)).nonzero()
-            ranks = torch.arange(largest)
-            there = ranks < sizes[firsts]
-            rows = order.order[(firsts + ranks).clamp_(max=len(sizes) - 1)]
-            (found,) = there.view(-1).nonzero(as_tuple=True)
-            places[rows.view(-1)[found]] = found + before
-            tables.append((rows, there.to(order.shares.dtype)))
-            before += rows.numel()
+            ranks = torch.arange(largest, device=sizes.device)
+            there, places = ranks < sizes[firsts], (firsts + ranks).clamp_(max=len(sizes) - 1)
+            rows = places if order is None else order[places]
+            targets = rows.masked_fill(~there, len(sizes))
+            tables.append((rows, there, targets))
             largest = int((sizes * (sizes <= smaller)).amax())
-        return cls(tables, places, before)
+        return cls(tables)
 
     def sums(self, z: Tensor) -> Tensor:
         """Return sum_P(i) e^-s_ij of the rows (N, D), (N,)."""
-        found = z.new_zeros(self.length)
-        for terms, rows, _, part in self._terms(z):
-            torch.sum(terms, 2, out=found[part].view(rows.shape))
-        return found.index_select(0, self.places)
+        found = z.new_zeros(len(z) + 1)
+        for terms, _, _, targets in self._terms(z):
+            found.index_copy_(0, targets, terms.sum(2).view(-1))
+        return found[:-1]
 
     def products(self, z: Tensor, w: Tensor) -> Tensor:
         """Return sum_P(i) (w_i + w_j) e^-s_ij z_j, (N, D)."""
-        found = z.new_zeros((self.length, z.shape[1]))
-        for terms, rows, theirs, part in self._terms(z):
-            weights = w.index_select(0, rows.view(-1)).view(rows.shape)
+        found = z.new_zeros((len(z) + 1, z.shape[1]))
+        for terms, rows, theirs, targets in self._terms(z):
+            weights = w.index_select(0, rows).view(terms.shape[:2])
             terms.mul_(weights[:, :, None] + weights[:, None])
-            torch.bmm(terms, theirs, out=found[part].view(theirs.shape))
-        return found.index_select(0, self.places)
+            products = torch.bmm(terms, theirs, out=torch.empty_like(theirs))
+            found.index_copy_(0, targets, products.flatten(0, 1))
+        return found[:-1]
 
-    def _terms(self, z: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, slice]]:
-        """Give of some classes at a time e^-s, (c, m, m), 0 where not positive, and the rows.
+    def _terms(self, z: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Give of some classes at a time e^-s_ij, (c, m, m), 0 but for positives.
 
-        And where these stand in the tables.
+        And their rows, (c m,), these rows of `z`, (c, m, D), and the places of results, (c m,).
         """
-        place = 1
-        for table, there in self.tables:
-            size = table.shape[1]
-            step = max(1, PAIRS // size**2)
-            for first in range(0, len(table), step):
-                rows = table[first : first + step]
-                theirs = z.index_select(0, rows.view(-1)).view(*rows.shape, -1)
+        for table in self.tables:
+            size = table[0].shape[1]
+            step = max(1, NUMBERS // (size * max(size, z.shape[1])))
+            for first in range(0, len(table[0]), step):
+                rows, there, targets = (each[first : first + step] for each in table)
+                theirs = z.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
                 terms = z.new_empty((*rows.shape, size))
                 # No product of `@` or without `out`: autocast would halve its precision.
-                torch.bmm(theirs, theirs.mT, out=terms).neg_().exp_()
-                terms.mul_(there[first : first + step, None])
+                torch.bmm(theirs, theirs.mT, out=terms).neg_().exp_().mul_(there[:, None])
                 terms.diagonal(dim1=1, dim2=2).fill_(0)
-                part = slice(place, place + rows.numel())
-                yield terms, rows, theirs, part
-                place = part.stop
+                yield terms, rows.reshape(-1), theirs, targets.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -221,9 +218,8 @@ class Rows:
     blocks: tuple[Tensor, ...]  # the same, cut
     order: Tensor | None
     starts: tuple[Tensor, ...]  # as in `Order`, but numbers that are quick to compare, cut
-    classes: Groups
-    parts: Groups | None  # of each class, which are added up apart; None for one part
-    members: Members | None  # of small classes, where masks would serve the k1 term alone
+    given: Order  # of the rows as they came
+    members: Members | None  # of small classes, which the k1 term is taken from; None: from tiles
     shares: Tensor  # (N,)
     alone: Tensor  # whether P(i) is empty, (N,)
     edges: list[int]
@@ -233,6 +229,8 @@ class Rows:
     spans: list[tuple[int, int]] | None
     """From where to where each block's last row may have positives; None if no mask is needed."""
     unit: bool
+    raw: bool
+    """Whether masked tiles need s itself, or change its exponentials, which are kept then."""
     shifted: bool
     """Whether a maximum is taken off before exponentials are."""
 
@@ -295,11 +293,16 @@ class Rows:
 
     def sums_over_positives(self, values: Tensor) -> Tensor:
         """Return sum_P(i) of values (N, D): of those of one size, else leaving i out cancels."""
-        if self.parts is None:
-            sums = self.classes.added(values)
-        else:
-            sums = self.classes.within(self.parts).added(self.parts.added(values))
-        return sums.index_select(0, self.classes.names).sub_(values)
+        classes, parts = self.classes
+        sums = classes.within(parts).added(parts.added(values)) if parts else classes.added(values)
+        return sums.index_select(0, classes.names).sub_(values)
+
+    @cached_property
+    def classes(self) -> tuple[Groups, Groups | None]:
+        """The classes, and parts of each, which are added up apart; None where all are small."""
+        starts = self.arrange(self.given.starts)
+        parts = _parts(self.given, self.order is not None) if _is_large(starts) else None
+        return Groups.of(starts), parts
 
 
 class Products:
@@ -329,7 +332,7 @@ class Products:
         memory = self._kept[tile.before :]
         own = _shaped(memory, tile.shape) if is_kept else self.scratch(0, tile.shape)
         is_known = is_kept and self._filled
-        if not (tile.near or self._rows.shifted):
+        if not ((tile.near and self._rows.raw) or self._rows.shifted):
             return own, own if is_known else self._rows.terms(self._exponents(tile, own))
         s = own if is_known else self._similarities(tile, own)
         t = torch.div(s, self._T, out=self.scratch(1, tile.shape))
@@ -361,27 +364,27 @@ def sort_rows(labels: Tensor, dtype: torch.dtype) -> Order:
 def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: int) -> Rows:
     """Cut the pairs into tiles of about `block` rows and columns, masked ones near the diagonal.
 
-    Rows of norm 1 or 0 need no masks, and so no order, under SupCon, or where classes are small.
+    Under SupCon rows of norm 1 or 0 need no masks, and so no order. But sums of classes taken off
+    in the end cancel where rows of a class are near one another: there the gradient has 1e-3 of its
+    norm as an error, masked it has 1e-5. So a device only, on which all tiles would be, does that.
     """
-    shifted = not _fits(z, scalars, normalize)
     places, starts, shares = order
-    masked, members = not (normalize and is_number(scalars[2], 1)), None
-    if not (masked or is_number(scalars[1], 0)):
-        members = None if shifted else Members.of(order)
-        masked = members is None
+    low, split = not is_number(scalars[1], 0), not is_number(scalars[2], 1)
+    masked = starts.is_cpu or low or split or not normalize
     is_sorted = masked and len(z) > block
-    parts = _parts(order, is_sorted) if normalize and _is_large(starts) else None
     if is_sorted:
         z, starts, shares = (each.index_select(0, places) for each in (z, starts, shares))
     edges, spans = _cut(len(z), block, starts if masked else None)
     sizes = [last - first for first, last in pairwise(edges)]
+    shifted, members = not _fits(z, scalars, normalize), None
+    if normalize and low and not (split or shifted):
+        members = Members.of(starts, None if is_sorted else places)
     return Rows(
         z=z,
         blocks=z.split_with_sizes(sizes),
         order=places if is_sorted else None,
         starts=_comparable(starts, z.dtype).split_with_sizes(sizes),
-        classes=Groups.of(starts),
-        parts=parts,
+        given=order,
         members=members,
         shares=shares,
         alone=shares == 0,
@@ -389,6 +392,7 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
         sizes=sizes,
         spans=spans,
         unit=normalize,
+        raw=split or not normalize or (low and members is None),
         shifted=shifted,
     )
 

@@ -34,14 +34,14 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
     split = not is_number(k2, 1)  # positives apart from negatives
     negatives = _LogSums(rows)
     positives = _LogSums(rows) if split else None
-    by_class = rows.members and rows.members.sums(rows.z)
-    low = None if is_number(k1, 0) else _LogSums(rows, by_class)
+    total = rows.members.sums(rows.z) if rows.members else None
+    low = None if is_number(k1, 0) else _LogSums(rows, total)
     mean = torch.zeros_like(rows.shares)
     means, shares = rows.cut(mean), rows.cut(rows.shares)
     products = Products(rows, T, kept, filled=False)
     for tile in rows.tiles:
         s, x = products.of(tile)
-        if near := tile.near:
+        if (near := tile.near) and rows.raw:
             mask = rows.mask(tile, near, products.scratch(2, near.shape))
             if not rows.unit:
                 # Divided before the sum, which would overflow where the mean does not.
@@ -55,7 +55,7 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
                 positives.add(rows.only(out.copy_(part), mask, -math.inf), tile, near)
                 rows.only(part, torch.neg(mask, out=out).add_(1), -math.inf)
         negatives.add(x, tile)
-        if near and low:
+        if near and low and not rows.members:
             lowest = rows.terms(torch.neg(near.of(s), out=products.scratch(1, near.shape)))
             low.add(rows.only(lowest, mask, -math.inf), tile, near)
     if rows.unit:
@@ -90,8 +90,7 @@ def gradients(
     low = None if is_number(k1, 0) else _PairWeights(rows, w, total - _log(k1, w))
     dz = rows.z.new_zeros(rows.z.shape)
     # What k1 gives has no part in dL/dT, of which it is a multiple that grows with T.
-    is_apart = low and isinstance(T, Tensor) and not rows.members
-    apart = torch.zeros_like(dz) if is_apart else None
+    apart = torch.zeros_like(dz) if low and isinstance(T, Tensor) else None
     dz_cut, apart_cut = rows.cut(dz), None if apart is None else rows.cut(apart)
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
@@ -102,19 +101,18 @@ def gradients(
             if positives:
                 nearer = positives.of(near.of(x), tile, products.scratch(3, near.shape), near)
                 torch.where(mask == 1, nearer, part, out=part)
-            if not rows.unit:
-                ours, theirs = near.of_rows(pulls[tile.i]), near.of_columns(pulls[tile.j])
-                part -= torch.where(mask == 1, ours[:, None] + theirs, 0)
-            if low:
+            ours, theirs = near.of_rows(pulls[tile.i]), near.of_columns(pulls[tile.j])
+            out = products.scratch(3, near.shape)
+            part -= torch.add(ours[:, None], theirs, out=out).mul_(mask)
+            if low and not rows.members:
                 lowest = rows.terms(torch.neg(near.of(s), out=products.scratch(1, near.shape)))
-                out = products.scratch(3, near.shape)
                 lowest = rows.only(low.of(lowest, tile, out, near), mask, 0)
                 if apart_cut is None:
                     part -= lowest
                 else:
                     _multiply_out(apart_cut, lowest, rows.blocks, tile, near)
         _multiply_out(dz_cut, weights, rows.blocks, tile)
-    if rows.unit:
+    if rows.spans is None:
         dz -= rows.sums_over_positives(rows.z).mul_(pull[:, None])
         dz -= rows.sums_over_positives(pull[:, None] * rows.z)
     found = w.new_zeros(3)
@@ -124,7 +122,7 @@ def gradients(
         found[0] = (dz * rows.z).sum() * root * root / -2
     if low and rows.members:
         dz -= rows.members.products(rows.z, low.w)
-    if apart is not None:
+    elif apart is not None:
         dz -= apart
     learnable = [place for place in (1, 2) if isinstance(scalars[place], Tensor)]
     for column, place in enumerate(learnable, 1):

@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -219,54 +220,81 @@ def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
 
 
 @pytest.mark.parametrize(
-    ("scalars", "count", "masked"),
+    ("scalars", "count", "apart"),
     [
-        ((0.1, 0.0, 1.0), N, False),
-        ((0.1, 2.0, 1.0), SMALL, False),
-        ((0.1, 2.0, 1.0), SMALL + 1, True),
-        ((0.1, 2.0, 0.5), SMALL, True),
-        ((0.001, 2.0, 1.0), SMALL, True),
+        ((0.1, 2.0, 1.0), SMALL, True),
+        ((0.1, 2.0, 1.0), SMALL + 1, False),
+        ((0.1, 0.0, 1.0), SMALL, False),
+        ((0.1, 2.0, 0.5), SMALL, False),
+        ((0.001, 2.0, 1.0), SMALL, False),
     ],
-    ids=["SupCon", "small classes", "a large class", "negatives weighed", "shifted"],
+    ids=["small classes", "a large class", "SupCon", "negatives weighed", "shifted"],
 )
-def test_masks_are_made_where_they_are_needed(scalars: Scalars, count: int, masked: bool) -> None:
+def test_the_k1_term_of_small_classes_is_taken_from_them(
+    scalars: Scalars, count: int, apart: bool
+) -> None:
     z, y = torch.nn.functional.normalize(rows()), (torch.arange(N) - count + 1).clamp(min=0)
-    found = arranged(z, y, scalars, 64)
-    assert any(tile.near for tile in found.tiles) == masked == (found.order is not None)
+    assert (arranged(z, y, scalars, 64).members is not None) == apart
+
+
+def test_supcon_on_a_device_needs_no_masks() -> None:
+    for device, masked in (("cpu", True), ("meta", False)):
+        z, y = torch.nn.functional.normalize(rows()).to(device), labels(7).to(device)
+        found = arranged(z, y, (0.1, 0.0, 1.0), 64)
+        assert any(tile.near for tile in found.tiles) == masked == (found.order is not None)
 
 
 SIZES = (1, 2, 2, 3, 5, 9, 30, 33, SMALL, 1, 100)
 
 
-def test_small_classes_stand_beside_others_of_about_their_size() -> None:
-    y = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
-    y = y[torch.arange(len(y)) * 5 % len(y)]
-    members = Members.of(sort_rows(y, torch.float64))
+def mixed(sizes: Sequence[int]) -> Tensor:
+    """Return labels of classes of these sizes, in no order; their number is no multiple of 7."""
+    count = sum(sizes)
+    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))[
+        torch.arange(count) * 7 % count
+    ]
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_small_classes_stand_beside_others_of_about_their_size(is_sorted: bool) -> None:
+    y = mixed(SIZES)
+    y, order = (y.sort().values, None) if is_sorted else (y, y.argsort(stable=True))
+    members = Members.of(torch.searchsorted(y.sort().values, y), order)
     assert members
-    places, before = torch.zeros(len(y), dtype=torch.int64), 1
-    for table, there in members.tables:
-        for given, present in zip(table, there.bool(), strict=True):
+    seen = torch.zeros(len(y), dtype=torch.int64)
+    for table, there, targets in members.tables:
+        for given, present, places in zip(table, there, targets, strict=True):
             ours = given[present]
             assert torch.equal(ours, (y == y[ours[0]]).nonzero()[:, 0])
-            assert len(given) < 4 * len(ours)
-            places[ours] = before + torch.arange(len(ours))
-            before += len(given)
-    assert torch.equal(members.places, places)
-    assert members.length == before
-    assert (places == 0).sum() == SIZES.count(1)
+            assert torch.equal(places[present], ours)
+            assert (places[~present] == len(y)).all()
+            assert len(given) < 2 * len(ours)
+            seen[ours] += 1
+    assert (seen == 0).sum() == SIZES.count(1)
+    assert seen.amax() == 1
 
 
-@pytest.mark.parametrize("pairs", [cutting.PAIRS, 2000], ids=["at once", "some at a time"])
+@pytest.mark.parametrize("sizes", [[SMALL] + [65] * 60, [3] + [2] * 2000], ids=["large", "pairs"])
+def test_small_classes_take_no_more_memory_than_the_rows(sizes: list[int]) -> None:
+    z, y = torch.nn.functional.normalize(rows(sum(sizes), 128).float()), mixed(sizes)
+    members = Members.of(torch.searchsorted(y.sort().values, y), y.argsort(stable=True))
+    assert members
+    with Largest() as largest:  # type: ignore[no-untyped-call]
+        members.products(z, members.sums(z))
+    assert largest.elements == (len(z) + 1) * 128
+
+
+@pytest.mark.parametrize("block_size", [64, 1000], ids=["rows sorted", "rows as they came"])
+@pytest.mark.parametrize("numbers", [cutting.NUMBERS, 2000], ids=["at once", "some at a time"])
 def test_small_classes_of_any_size_give_the_reference(
-    pairs: int, monkeypatch: pytest.MonkeyPatch
+    numbers: int, block_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cutting, "PAIRS", pairs)
-    count = sum(SIZES)
-    x, mixed = rows(count).requires_grad_(), torch.arange(count) * 5 % count
-    y = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))[mixed]
+    monkeypatch.setattr(cutting, "NUMBERS", numbers)
+    y, count = mixed(SIZES), sum(SIZES)
+    x = rows(count).requires_grad_()
     T, k1 = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, 3.0))
     upstream = torch.linspace(-1, 2, count, dtype=torch.float64)
-    loss = tcl_loss(x, y, temperature=T, k1=k1, k2=1.0, reduction="none", block_size=64)
+    loss = tcl_loss(x, y, temperature=T, k1=k1, k2=1.0, reduction="none", block_size=block_size)
     found = torch.autograd.grad(loss, (x, T, k1), upstream)
     fixed: dict[str, Any] = {"temperature": 0.3, "k1": 3.0, "k2": 1.0, "reduction": "none"}
     exact = tcl_gradients(x.detach().numpy(), y.numpy(), **fixed, upstream=upstream.numpy())
@@ -307,7 +335,7 @@ def test_classes_are_compared_as_numbers_that_tell_them_apart() -> None:
                          (2, "meta", True)])  # fmt: skip
 def test_only_large_classes_are_added_up_in_parts(classes: int, device: str, apart: bool) -> None:
     z, y = torch.nn.functional.normalize(rows()).to(device), labels(classes).to(device)
-    assert (arranged(z, y, (0.1, 2.0, 1.0), 64).parts is not None) == apart
+    assert (arranged(z, y, (0.1, 2.0, 1.0), 64).classes[1] is not None) == apart
 
 
 def test_sums_of_classes_that_a_device_does_not_count_are_the_same() -> None:
@@ -357,8 +385,30 @@ def test_the_form_is_chosen_by_the_number_of_rows(
         loss(x[1:], labels(7, len(x) - 1))
 
 
-def test_same_bits_twice() -> None:
-    x, y = rows().float().requires_grad_(), labels(7)
+@pytest.mark.clause("GRD-4", "GRD-6")
+@pytest.mark.parametrize("k1", [0.0, 3.0], ids=["SupCon", "TCL"])
+@pytest.mark.parametrize("spread", [0.1, 1e-3])
+def test_gradient_is_as_sharp_where_classes_have_collapsed(spread: float, k1: float) -> None:
+    """What positives get and what they give cancels to 1e-3 of either, in each pair alike."""
+    rng, y = np.random.default_rng(0), np.arange(1200) % 10
+    x = rng.normal(size=(10, 32))[y] + spread * rng.normal(size=(1200, 32))
+    z = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+    (found,) = torch.autograd.grad(tcl_loss(z, y, k1=k1, block_size=512), z)
+    exact = tcl_gradients(z.detach().double().numpy(), y, k1=k1).embeddings
+    assert relative(found.double(), exact) < 5e-5
+
+
+def test_rows_may_be_elsewhere_than_new_tensors_by_default() -> None:
+    x, y = rows().requires_grad_(), labels(40)
+    with torch.device("meta"):
+        (found,) = torch.autograd.grad(tcl_loss(x, y), x)
+    assert torch.equal(found, torch.autograd.grad(tcl_loss(x, y), x)[0])
+
+
+@pytest.mark.clause("NUM-13")
+@pytest.mark.parametrize("classes", [7, 37], ids=["masked", "small classes"])
+def test_same_bits_twice(classes: int) -> None:
+    x, y = rows().float().requires_grad_(), labels(classes)
     first, again = (torch.autograd.grad(tcl_loss(x, y), x)[0] for _ in range(2))
     assert torch.equal(first, again)
 
