@@ -48,11 +48,11 @@ def anchor_losses(
     (TCL-5). Of rows that are not finite any number may come: `losses` sees to them.
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
-    if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
+    if normalize and fits(LARGEST_EXPONENT[z.dtype], _read(T), _read(k1), _read(k2)):
         ones = positives.to(z.dtype)
         sizes = ones.sum(1)
         alone = sizes == 0
-        D, t = _plain_sums(z, ones, float(T), float(k1), float(k2))
+        D, t = _plain_sums(z, ones, T, k1, k2)
         return D.masked_fill(alone, 1).log() - t / sizes.clamp(min=1), ~alone
 
     sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)
@@ -92,6 +92,19 @@ def fits(
     return small and largest * max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
+def _read(value: Tensor | float) -> Tensor | float:
+    """Return the number that a scalar is; a tensor that would be waited for, or is traced, as such.
+
+    What is compiled or exported would hold for that number alone, a sample of a map has none.
+    """
+    if not isinstance(value, Tensor) or not value.is_cpu:
+        return value
+    is_traced = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    if is_traced or torch._C._functorch.peek_interpreter_stack() is not None:
+        return value
+    return value.detach().item()
+
+
 def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
     """Return pairs, which may be overwritten, with a value where a row meets itself.
 
@@ -115,7 +128,9 @@ def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
     return s / fixed * (fixed / T)
 
 
-def _plain_sums(z: Tensor, ones: Tensor, T: float, k1: float, k2: float) -> tuple[Tensor, Tensor]:
+def _plain_sums(
+    z: Tensor, ones: Tensor, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
+) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
     But for the diagonal, masks come after exponentials: exp(-inf) takes long. All is finite, so
@@ -123,9 +138,15 @@ def _plain_sums(z: Tensor, ones: Tensor, T: float, k1: float, k2: float) -> tupl
     """
     t = (z / T) @ z.T
     total = (t * ones).sum(1)
-    low = ((t * -T).exp() * ones).sum(1) if k1 != 0 else None
+    low = None
+    if isinstance(k1, Tensor) or k1 != 0:
+        negated = -(z @ z.T) if isinstance(T, Tensor) else t * -T  # no part of dL/dT
+        low = (negated.exp() * ones).sum(1)
     terms = _with_itself(t, -math.inf, recorded=False).exp()
-    D = terms.sum(1) if k2 == 1 else (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
+    if isinstance(k2, Tensor) or k2 != 1:
+        D = (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
+    else:
+        D = terms.sum(1)
     return D if low is None else D + k1 * low, total
 
 
