@@ -59,12 +59,19 @@ def anchor_losses(
         losses = tf.math.log(tf.where(anchors, D, one)) - t / sizes
         return tf.where(anchors, losses, zero), anchors
 
-    s = tf.matmul(z, z, transpose_b=True)  # (N, N)
+    low = isinstance(k1, Tensor) or k1 != 0
+    if normalize and not low:  # N D quotients, not N^2
+        t = tf.matmul(_over_temperature(z, T), z, transpose_b=True)  # (N, N)
+    else:
+        s = tf.matmul(z, z, transpose_b=True)  # (N, N)
+        if isinstance(T, Tensor):  # a factor of its gradient
+            s = tf.where(itself, zero, s)
+        t = _over_temperature(s, T)
     # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    t = tf.where(itself, nothing, _over_temperature(s, itself, T))
+    t = tf.where(itself, nothing, t)
 
     sums = _temperature_sums(t, positives, k2)
-    if isinstance(k1, Tensor) or k1 != 0:
+    if low:
         sums.append(_positive_sum(s, positives, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
@@ -89,18 +96,17 @@ def fits(limit: float, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
     return small and max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
-def _over_temperature(s: Tensor, itself: Tensor, T: Tensor | float) -> Tensor:
-    """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
+def _over_temperature(x: Tensor, T: Tensor | float) -> Tensor:
+    """Return x/T, whose gradient in T is summed over all of x before it is divided by T.
 
-    The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
+    The derivative of a plain quotient is x/T^2 for each: infinities of both signs for tiny T.
     That of a quotient has T^2 in XLA, which leaves the range before T does; T / fixed is 1 for
     every T, and the derivative of a reciprocal is made of products.
     """
     if not isinstance(T, Tensor):
-        return s / T
-    s = tf.where(itself, tf.constant(0, s.dtype), s)  # which is a factor of that gradient
+        return x / T
     fixed = tf.stop_gradient(T)
-    return s / tf.cast(fixed, s.dtype) * tf.cast(tf.math.reciprocal(T / fixed), s.dtype)
+    return x / tf.cast(fixed, x.dtype) * tf.cast(tf.math.reciprocal(T / fixed), x.dtype)
 
 
 def _plain_sums(
