@@ -32,7 +32,7 @@ of them: it checks, normalises rows that the rivals take as they come, and lets 
 finite pass as a number. With a learnable T our dense form divides by it in two steps, with a
 learnable k2 it sums positives and negatives apart, each with a maximum of its own, so that no
 gradient in T or k2 is lost at 0 or beyond the range (GRD-9, NUM-11); the lean one is asked for none
-of that."""
+of that. PyTorch alone can read them, and does neither where they are in range."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it, so that time between operations counts as theirs. A fusion of XLA
 counts as its last operation, so that few of its exponentials show."""

@@ -26,11 +26,10 @@ from tuned_contrastive.backends.torch.rows import (
 
 THRESHOLD = (896, 640)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
-CPU): at 896 rows 3.9 : 6.3 ms for SupCon, 5.2 : 11.1 for TCL; at 640 rows SupCon 2.6 : 3.8, but on
-another CPU 3.0 : 2.8.
-The second where `dense` has to take a maximum off, as with parameters that are tensors or rows that
-are not normalised: there SupCon takes 4.6 : 4.8 ms at 640 rows and 4.1 : 3.7 at 512, TCL 5.2 : 7.6
-and 4.6 : 4.9, and 6.2 : 10.7 and 5.2 : 7.1 with T, k1 and k2 learnable."""
+CPU): at 896 rows 4.4 : 7.1 ms for SupCon, 5.4 : 11.4 for TCL; at 640 rows 2.9 : 4.1 and 3.7 : 5.8,
+but on another CPU 3.0 : 2.8 and 4.2 : 3.7. The second with parameters that are tensors or rows that
+are not normalised, where `dense` may have to take a maximum off: with T, k1 and k2 learnable SupCon
+takes 2.8 : 2.8 ms at 640 rows and 2.5 : 2.4 at 512, TCL 4.7 : 7.8 and 4.0 : 5.3."""
 
 _Transform = torch._C._functorch.TransformType
 
