@@ -136,12 +136,15 @@ def _plain_sums(
     But for the diagonal, masks come after exponentials: exp(-inf) takes long. All is finite, so
     that they are factors, which take less than a choice.
     """
-    t = (z / T) @ z.T
-    total = (t * ones).sum(1)
-    low = None
-    if isinstance(k1, Tensor) or k1 != 0:
-        negated = -(z @ z.T) if isinstance(T, Tensor) else t * -T  # no part of dL/dT
-        low = (negated.exp() * ones).sum(1)
+    has_low, s = isinstance(k1, Tensor) or k1 != 0, None
+    if has_low and isinstance(T, Tensor):  # of which exp(-s) is no function
+        s = z @ z.T
+        t = s * (1 / T)
+    else:
+        t = (z / T) @ z.T
+    total, low = (t * ones).sum(1), None
+    if has_low:
+        low = ((t * -T if s is None else -s).exp() * ones).sum(1)
     terms = _with_itself(t, -math.inf, recorded=False).exp()
     if isinstance(k2, Tensor) or k2 != 1:
         D = (terms * ones).sum(1) + k2 * (terms * (1 - ones)).sum(1)
