@@ -90,7 +90,8 @@ def gradients(
     low = None if is_number(k1, 0) else _PairWeights(rows, w, total - _log(k1, w))
     dz = rows.z.new_zeros(rows.z.shape)
     # What k1 gives has no part in dL/dT, of which it is a multiple that grows with T.
-    apart = torch.zeros_like(dz) if low and isinstance(T, Tensor) else None
+    is_apart = low is not None and isinstance(T, Tensor) and not rows.members
+    apart = torch.zeros_like(dz) if is_apart else None
     dz_cut, apart_cut = rows.cut(dz), None if apart is None else rows.cut(apart)
     products = Products(rows, T, kept, filled=True)
     for tile in rows.tiles:
@@ -122,7 +123,7 @@ def gradients(
         found[0] = (dz * rows.z).sum() * root * root / -2
     if low and rows.members:
         dz -= rows.members.products(rows.z, low.w)
-    elif apart is not None:
+    if apart is not None:
         dz -= apart
     learnable = [place for place in (1, 2) if isinstance(scalars[place], Tensor)]
     for column, place in enumerate(learnable, 1):
