@@ -42,10 +42,14 @@ class Blocks(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Which tile, and how much of its structure is known while tracing."""
+    """Which tile, its values, and how much of its structure is known while tracing."""
 
     i: Array
     j: Array
+    rows: Any
+    """Block i of what `over_tiles` is given."""
+    columns: Any
+    """Block j of it."""
     diagonal: bool
     masked: bool
     shift: bool
@@ -92,41 +96,61 @@ def padded(rows: Array, size: int) -> Array:
     return padded.reshape(-1, size, *rows.shape[1:])
 
 
-def over_tiles(visit: Visit, reach: Array, shift: bool, count: Any, state: State) -> State:
-    """Visit the tiles of the first `count` block rows, by how they are masked."""
+def over_tiles(
+    visit: Visit, values: Any, reach: Array, shift: bool, count: Any, state: State
+) -> State:
+    """Visit the tiles of the first `count` block rows, by how they are masked.
+
+    The blocks of `values` are taken a turn ahead and handed on by the loops. A tile that takes its
+    own XLA makes one kernel with what it computes of them, and a mask's is not vectorized then.
+    """
     number = len(reach)
 
-    def along(i: Array, state: State) -> State:
-        far = jnp.minimum(jnp.maximum(reach[i], i + 1), number)
-        state = visit(Tile(i, i, True, True, shift), state)
+    def block(k: Array | int) -> Any:
+        return jax.tree.map(lambda value: value[k], values)
+
+    def along(i: Array, carried: tuple[Any, State]) -> tuple[Any, State]:
+        rows, state = carried
+        state = visit(Tile(i, i, rows, rows, True, True, shift), state)
         if number == 1:  # XLA would lift the products out of loops of no turns
-            return state
+            return rows, state
+        far = jnp.minimum(jnp.maximum(reach[i], i + 1), number)
+        following = columns = block(i + 1)
         for start, stop, masked in ((i + 1, far, True), (far, number, False)):
-            tile = partial(Tile, i, diagonal=False, masked=masked, shift=shift)
-            state = lax.fori_loop(start, stop, lambda j, state, t=tile: visit(t(j), state), state)
-        return state
+            tile = partial(Tile, i, rows=rows, diagonal=False, masked=masked, shift=shift)
 
-    return lax.fori_loop(0, count, along, state)
+            def column(
+                j: Array, carried: tuple[Any, State], tile: Callable[..., Tile] = tile
+            ) -> tuple[Any, State]:
+                columns, state = carried
+                return block(j + 1), visit(tile(j, columns=columns), state)
+
+            columns, state = lax.fori_loop(start, stop, column, (columns, state))
+        return following, state
+
+    return lax.fori_loop(0, count, along, (block(0), state))[1]
 
 
-def products(blocks: Blocks, tile: Tile, T: Array, precision: Any) -> tuple[Array, Array]:
+def products(
+    tile: Tile, rows: Blocks, columns: Blocks, T: Array, precision: Any
+) -> tuple[Array, Array]:
     """Return s_ij and s_ij/T, of which XLA drops what is not used."""
     # Or XLA lifts the only tile's product out of a loop, to make it where the loop has no turn.
-    given = (blocks.z[tile.i], blocks.z[tile.j], tile.i)
-    rows, columns, _ = lax.optimization_barrier(given)  # type: ignore[no-untyped-call]
+    given = (rows.z, columns.z, tile.i)
+    ours, theirs, _ = lax.optimization_barrier(given)  # type: ignore[no-untyped-call]
     # In range, the rows are scaled, not the products, which are more. Not divided: XLA turns that
     # into a factor in the losses alone, and no longer sees that the gradient's product is the same.
     dot = partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())), precision=precision)
-    found = dot(rows, columns) if tile.shift else dot(rows * (1 / T), columns)
+    found = dot(ours, theirs) if tile.shift else dot(ours * (1 / T), theirs)
     if tile.diagonal:  # NUM-10: the product of a row with itself may overflow
-        found = jnp.where(equal(blocks.places, tile), 0, found)
+        found = jnp.where(equal(rows.places, columns.places), 0, found)
     return (found, found / T) if tile.shift else (found * T, found)
 
 
-def equal(values: Array, tile: Tile) -> Array:
-    """Return where a row of the tile and a column have the same value."""
+def equal(rows: Array, columns: Array) -> Array:
+    """Return where a row of a tile and a column have the same value."""
     # Not jnp.eye for the diagonal: XLA keeps it as a mask, which it reads more slowly.
-    return values[tile.i][:, None] == values[tile.j][None, :]
+    return rows[:, None] == columns[None, :]
 
 
 def sides(tile: Tile) -> Iterator[tuple[Array, int]]:

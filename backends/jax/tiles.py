@@ -14,7 +14,6 @@ from jax import Array
 from tuned_contrastive.backends.jax import dense
 from tuned_contrastive.backends.jax.rows import (
     LARGEST_EXPONENT,
-    Blocks,
     Order,
     State,
     Tile,
@@ -74,8 +73,8 @@ def losses(inputs: Inputs, order: Order, plan: Plan) -> tuple[Array, Array]:
     zeros = jnp.zeros(shape, dtype) + zero(inputs.z).astype(dtype)
     state: State = ([(zeros + lowest, zeros)] * (1 + plan.apart + plan.low), zeros)
     for shift, count in zip(plan.shifts, counts, strict=True):
-        visit = partial(_add_sums, blocks, _in_range(inputs.T, dtype), plan)
-        state = over_tiles(visit, blocks.reach, shift, count, state)
+        visit = partial(_add_sums, _in_range(inputs.T, dtype), plan)
+        state = over_tiles(visit, blocks, blocks.reach, shift, count, state)
     sums, mean = state
     logs = [(top + jnp.log(total)).reshape(-1)[:n] for top, total in sums]
     far, low = logs[0], logs[-1]
@@ -107,13 +106,13 @@ def gradients(
     w_cut, log_d_cut = (padded(values, plan.size) for values in (w * (1 / scale), log_d))
     rows = Rows(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
     scalars = (T, *_log_weights(inputs))
-    visit = partial(_add_gradient, blocks, rows, scalars, plan, learnable)
+    visit = partial(_add_gradient, scalars, plan, learnable)
     state = tuple(
         jnp.zeros(size, dtype) + zero(z).astype(dtype)
         for size in ((*shape, d), (shape[0], d, shape[1]), shape[1:])
     )
     for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
-        state = over_tiles(visit, blocks.reach, shift, count, state)
+        state = over_tiles(visit, (blocks, rows), blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
     dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] * (scale / T) * unit
     root = jnp.sqrt(unit) / jnp.sqrt(inputs.T)  # in range wherever what it leads to is
@@ -180,16 +179,16 @@ def _weighted_sum(w: Array, x: Array, unit: Array) -> Array:
     return jnp.where(total == 0, 0, total * root * root)
 
 
-def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) -> State:
+def _add_sums(T: Array, plan: Plan, tile: Tile, state: State) -> State:
     """Add a tile's terms to the sums of its rows and, off the diagonal, of its columns."""
-    i, j = tile.i, tile.j
-    s, t = products(blocks, tile, T, plan.precision)
-    kept = t + blocks.gone[j][None, :]
-    same = equal(blocks.starts, tile)
-    positives = same & ~equal(blocks.places, tile) if tile.diagonal else same
+    rows, columns = tile.rows, tile.columns
+    s, t = products(tile, rows, columns, T, plan.precision)
+    kept = t + columns.gone[None, :]
+    same, itself = equal(rows.starts, columns.starts), equal(rows.places, columns.places)
+    positives = same & ~itself if tile.diagonal else same
     others = jnp.where(same, -jnp.inf, kept) if plan.apart else kept
     if tile.diagonal and not plan.apart:
-        others = jnp.where(equal(blocks.places, tile), -jnp.inf, kept)
+        others = jnp.where(itself, -jnp.inf, kept)
     groups = [others if tile.masked else kept]
     if tile.masked:
         groups += [jnp.where(positives, kept, -jnp.inf)] if plan.apart else []
@@ -199,7 +198,7 @@ def _add_sums(blocks: Blocks, T: Array, plan: Plan, tile: Tile, state: State) ->
     sums = [*added, *sums[len(added) :]]
     if tile.masked:
         # Divided before the sum, which would overflow where the mean does not.
-        shares = jnp.where(positives, t * blocks.shares[i][:, None], 0)
+        shares = jnp.where(positives, t * rows.shares[:, None], 0)
         for index, axis in sides(tile):
             mean = put(mean, index, mean[index] + shares.sum(axis))
     return sums, mean
@@ -220,8 +219,6 @@ def _added(sums: tuple[Array, Array], exponents: Array, tile: Tile) -> tuple[Arr
 
 
 def _add_gradient(
-    blocks: Blocks,
-    rows: Rows,
     scalars: tuple[Array, Array, Array],
     plan: Plan,
     learnable: bool,
@@ -231,38 +228,34 @@ def _add_gradient(
     """Add what a tile's pairs give to the gradients of its rows and of its columns, and in T."""
     by_rows, by_columns, in_T = state
     i, j = tile.i, tile.j
-    s, t = products(blocks, tile, scalars[0], plan.precision)
-    weights, low = _pair_weights(blocks, rows, scalars, plan, tile, s, t)
+    (rows, ours), (columns, _) = tile.rows, tile.columns
+    s, t = products(tile, rows, columns, scalars[0], plan.precision)
+    weights, low = _pair_weights(scalars, plan, tile, s, t)
     if learnable:
         once = 0.5 if tile.diagonal else 1  # where each pair is met twice
         in_T = in_T + once * (t * _scale(scalars[0]) * weights).sum(0)
     weights = weights if low is None else weights - low
     dot = partial(jnp.matmul, precision=plan.precision)
-    by_rows = put(by_rows, i, by_rows[i] + dot(weights, blocks.z[j]))
+    by_rows = put(by_rows, i, by_rows[i] + dot(weights, columns.z))
     if not tile.diagonal:
-        by_columns = put(by_columns, j, by_columns[j] + dot(rows.turned[i], weights))
+        by_columns = put(by_columns, j, by_columns[j] + dot(ours.turned, weights))
     return by_rows, by_columns, in_T
 
 
 def _pair_weights(
-    blocks: Blocks,
-    rows: Rows,
-    scalars: tuple[Array, Array, Array],
-    plan: Plan,
-    tile: Tile,
-    s: Array,
-    t: Array,
+    scalars: tuple[Array, Array, Array], plan: Plan, tile: Tile, s: Array, t: Array
 ) -> tuple[Array, Array | None]:
     """Return T dL/ds_ij, both directions together: of s/T, and of -s or None.
 
     Over `_scale` and the unit of upstream gradients, as the weights are.
     """
     T, first, second = scalars
-    i, j = tile.i, tile.j
-    w, log_d = (rows.w[i], rows.w[j]), (rows.log_d[i], rows.log_d[j])
+    (rows, ours), (columns, theirs) = tile.rows, tile.columns
+    w: tuple[Array, Array] = ours.w, theirs.w
+    log_d: tuple[Array, Array] = ours.log_d, theirs.log_d
 
     # A pad's exponent of 0 would be infinite beside a small log D.
-    gone = blocks.gone[j][None, :] + (blocks.gone[i][:, None] if tile.diagonal else 0)
+    gone = columns.gone[None, :] + (rows.gone[:, None] if tile.diagonal else 0)
 
     def shares(exponents: Array, offset: Array | float) -> Array:
         if tile.shift:
@@ -275,14 +268,14 @@ def _pair_weights(
     found = shares(t, second if plan.apart else 0)
     if not tile.masked:
         return found, None
-    positives = equal(blocks.starts, tile)
-    pull = _pairs(w[0] * blocks.shares[i], w[1] * blocks.shares[j])
+    positives = equal(rows.starts, columns.starts)
+    pull = _pairs(w[0] * rows.shares, w[1] * columns.shares)
     if plan.apart:
         found = jnp.where(positives, shares(t, 0), found)
     found = found - jnp.where(positives, pull, 0)
     low = T * jnp.where(positives, shares(-s, first), 0) if plan.low else None
     if tile.diagonal:
-        itself = equal(blocks.places, tile)
+        itself = equal(rows.places, columns.places)
         return jnp.where(itself, 0, found), None if low is None else jnp.where(itself, 0, low)
     return found, low
 
