@@ -6,7 +6,7 @@ mask.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow import Tensor
@@ -16,7 +16,7 @@ LARGEST_EXPONENT = {tf.float32: 40.0, tf.float64: 320.0}
 
 Parts = tuple[Tensor, ...]
 Lists = list[tf.TensorArray]
-Tile = Callable[[Tensor, Tensor, bool, bool], tuple[Parts, Parts]]
+Tile = Callable[[Any, Any, bool, bool], tuple[Parts, Parts]]
 
 
 class Order(NamedTuple):
@@ -33,7 +33,6 @@ class Blocks(NamedTuple):
     """Sorted rows in n blocks of B."""
 
     z: Tensor  # (n, B, D)
-    t: Tensor  # z/T
     turned: Tensor  # (n, D, B), z: XLA multiplies slowly by a transposed tile
     ranks: Tensor  # (n, B), -1 for appended rows
     shares: Tensor  # (n, B), 1/|P(i)|
@@ -53,7 +52,7 @@ def sort_rows(labels: Tensor) -> Order:
     return Order(order, places, ranks, ends, sizes)
 
 
-def cut_rows(z: Tensor, T: Tensor, order: Order, largest: tuple[int, int], even: bool) -> Blocks:
+def cut_rows(z: Tensor, order: Order, largest: tuple[int, int], even: bool) -> Blocks:
     """Cut rows into blocks of `largest[0]` where two hold all of them, or else of `largest[1]`.
 
     `even` makes them smaller where that leaves fewer rows to append.
@@ -74,12 +73,11 @@ def cut_rows(z: Tensor, T: Tensor, order: Order, largest: tuple[int, int], even:
         shape = [n, B] if values.shape.rank == 1 else [n, B, tf.shape(z)[1]]
         return tf.reshape(values, shape)
 
-    sorted_z = tf.gather(z, order.order)
-    cut_z = blocks(sorted_z, 0)
+    cut_z = blocks(tf.gather(z, order.order), 0)
     shares = 1 / tf.cast(tf.maximum(order.sizes, 1), z.dtype)
     reach = -(-tf.reduce_max(blocks(order.ends, 0), 1) // B)
     return Blocks(
-        *(cut_z, blocks(sorted_z / T, 0), tf.transpose(cut_z, [0, 2, 1])),
+        *(cut_z, tf.transpose(cut_z, [0, 2, 1])),
         *(blocks(order.ranks, -1), blocks(shares, 0), reach, N // B),
     )
 
@@ -92,29 +90,40 @@ def cut_like(b: Blocks, values: Tensor, appended: float) -> Tensor:
 
 
 def sweep(
-    b: Blocks, across: Parts, down: Parts, tile: Tile, merge: Callable[[Parts, Parts], Parts]
+    b: Blocks,
+    values: tuple[Any, Any],
+    across: Parts,
+    down: Parts,
+    tile: Tile,
+    merge: Callable[[Parts, Parts], Parts],
 ) -> tuple[Parts, Parts]:
     """Return for each block the merged parts of its rows and of its columns, (n, ...) each.
 
-    Both begin with what is given; every tile is made once. What columns are owed is kept by block:
-    a loop copies a whole (N, D) sum each time it is added to, but not the list of its blocks. One
-    iteration at a time, so that one tile is alive.
+    Both begin with what is given; every tile is made once, of the blocks of `values` that its rows
+    and its columns have. What columns are owed is kept by block: a loop copies a whole (N, D) sum
+    each time it is added to, but not the list of its blocks. One iteration at a time, so that one
+    tile is alive. Each tile stands in a branch, and its blocks are taken before: XLA would make one
+    kernel of that and of a mask, and does not vectorize such a one.
     """
     n = tf.shape(b.z)[0]
     lists = _repeated((*across, *down), n)
 
     def row(i: Tensor, rows: Lists, columns: Lists) -> tuple[Tensor, Lists, Lists]:
-        reach = tf.gather(b.reach, i)
+        reach, ours = tf.gather(b.reach, i), _block(values[0], i)
 
         def column(j: Tensor, here: Parts, columns: Lists) -> tuple[Tensor, Parts, Lists]:
+            theirs = _block(values[1], j)
             masked = (j < reach) | (j >= b.full)
             right, below = tf.cond(
-                masked, lambda: tile(i, j, True, False), lambda: tile(i, j, False, False)
+                masked,
+                lambda: tile(ours, theirs, True, False),
+                lambda: tile(ours, theirs, False, False),
             )
             below = merge(tuple(each.read(j) for each in columns), below)
             return j + 1, _shaped(merge(here, right), here), _written(columns, j, below)
 
-        here, _ = tile(i, i, True, True)
+        itself = _block(values[1], i)
+        here = tf.cond(i < n, lambda: tile(ours, itself, True, True)[0], lambda: across)
         here = _shaped(here, across)
         _, here, columns = tf.while_loop(
             lambda j, *_: j < n, column, (i + 1, here, columns), parallel_iterations=1
@@ -125,6 +134,10 @@ def sweep(
     _, *lists = tf.while_loop(lambda i, *_: i < n, row, start, parallel_iterations=1)
     rows, columns = (tuple(each.stack() for each in some) for some in lists)
     return rows, columns
+
+
+def _block(values: Any, k: Tensor) -> Any:
+    return tf.nest.map_structure(lambda value: tf.gather(value, k), values)
 
 
 def _written(lists: Lists, k: Tensor, parts: Parts) -> Lists:
@@ -151,9 +164,9 @@ def _shaped(parts: Parts, like: Parts) -> Parts:
     return tuple(tf.ensure_shape(p, q.shape) for p, q in zip(parts, like, strict=True))
 
 
-def masks(ranks: Tensor, i: Tensor, j: Tensor, diagonal: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which pairs of a tile are of one class, are positives, and are none at all."""
-    rows, columns = tf.gather(ranks, i)[:, None], tf.gather(ranks, j)
+def masks(rows: Tensor, columns: Tensor, diagonal: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which pairs of a tile, by rank, are of one class, are positives, are none at all."""
+    rows = rows[:, None]
     same = tf.equal(rows, columns)  # (B, B)
     absent = (columns < 0) | tf.zeros_like(same)
     if diagonal:

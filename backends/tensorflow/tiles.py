@@ -49,6 +49,7 @@ class Weights(NamedTuple):
     """What the rows weigh, (n, B) each: w_i = 0 where P(i) is empty."""
 
     w: Tensor  # the derivative in l_i
+    pull: Tensor  # its share for each positive
     positives: Tensor  # log D_i
     negatives: Tensor  # log D_i - log k2
     low: Tensor  # log D_i - log k1
@@ -59,7 +60,7 @@ def losses(
 ) -> tuple[Tensor, ...]:
     """Return l_i, and at the sorted places log D_i, L_neg and L_low, (N,) each."""
     order = Order(*sort)
-    blocks = cut_rows(z, T, order, plan.largest, plan.even)
+    blocks = cut_rows(z, order, plan.largest, plan.even)
     N = tf.size(order.order)
 
     def sums(terms: Terms) -> list[Tensor]:
@@ -88,7 +89,7 @@ def gradients(
 ) -> tuple[Tensor, ...]:
     """Return the gradient of sum_i w_i l_i in z, k1 and k2, and sqrt(T) times that in T, second."""
     order, (T, log_k1, log_k2) = Order(*sort), given
-    blocks = cut_rows(z, T, order, plan.largest, plan.even)
+    blocks = cut_rows(z, order, plan.largest, plan.even)
     anchors, (log_d, negatives, low) = order.sizes > 0, sums
     w = tf.where(anchors, tf.gather(w, order.order), tf.zeros_like(log_d))
     # Taken out: a small weight times a small exponential would vanish.
@@ -102,7 +103,9 @@ def gradients(
         return cut_like(blocks, values, appended)
 
     constants = (log_d, log_d - log_k2, log_d - log_k1)
-    weights = Weights(cut(w * (1 / scale), 0), *(cut(values, math.inf) for values in constants))
+    w_cut = cut(w * (1 / scale), 0)
+    pull = w_cut * blocks.shares
+    weights = Weights(w_cut, pull, *(cut(values, math.inf) for values in constants))
     g, slopes = _plain_or_not(plan, z, given, lambda terms: _pair_sums(blocks, T, terms, weights))
     g = tf.reshape(g, [-1, tf.shape(z)[1]])[: tf.size(w)]
     dz = tf.gather(g, order.places) * (scale / T) * unit
@@ -130,33 +133,34 @@ def _log_sums(b: Blocks, T: Tensor, terms: Terms) -> tuple[list[Tensor], Tensor]
     kinds = 1 + terms.split + terms.low
     empty = tf.zeros_like(b.shares[0])  # (B,)
     start = empty if terms.plain else tf.stack([empty + b.z.dtype.min, empty])
+    starts = (*[start] * kinds, empty)
 
-    def tile(i: Tensor, j: Tensor, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
+    def tile(rows: Any, columns: Any, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
+        (z_i, ranks_i, shares), (z_j, ranks_j) = rows, columns
+        s, t = _products(z_i, z_j, T, terms)
         if not masked:
-            t = _quotients(b, T, i, j, terms)
             pairs = [(start, start)] * kinds + [(empty, empty)]
             pairs[terms.split] = _sums(t, terms.plain)
-            return tuple(across for across, _ in pairs), tuple(down for _, down in pairs)
-        s = tf.matmul(tf.gather(b.z, i), tf.gather(b.z, j), transpose_b=True)
-        t = s / T
-        same, positives, absent = masks(b.ranks, i, j, diagonal)
-        exponents = [tf.where(absent, nothing, t)]
-        if terms.split:
-            exponents = [tf.where(positives, t, nothing), tf.where(same | absent, nothing, t)]
-        if terms.low:
-            exponents.append(tf.where(positives, -s, nothing))
-        pairs = [_sums(x, terms.plain) for x in exponents]
-        # Divided before the sum, which would overflow where the mean does not.
-        means = tf.where(positives, t * tf.gather(b.shares, i)[:, None], zero)
-        pairs.append((tf.reduce_sum(means, 1), tf.reduce_sum(means, 0)))
-        return tuple(across for across, _ in pairs), tuple(down for _, down in pairs)
+        else:
+            same, positives, absent = masks(ranks_i, ranks_j, diagonal)
+            exponents = [tf.where(absent, nothing, t)]
+            if terms.split:
+                exponents = [tf.where(positives, t, nothing), tf.where(same | absent, nothing, t)]
+            if terms.low:
+                exponents.append(tf.where(positives, -s, nothing))
+            # Divided before the sum, which would overflow where the mean does not.
+            means = tf.where(positives, t * shares[:, None], zero)
+            pairs = [_sums(x, terms.plain) for x in exponents]
+            pairs.append((tf.reduce_sum(means, 1), tf.reduce_sum(means, 0)))
+        across, down = zip(*pairs, strict=True)
+        return across, down
 
     def merge(x: Parts, y: Parts) -> Parts:
         sums = [_merged(p, q, terms.plain) for p, q in zip(x[:-1], y[:-1], strict=True)]
         return (*sums, x[-1] + y[-1])
 
-    starts = (*[start] * kinds, empty)
-    *sums, mean = merge(*sweep(b, starts, starts, tile, merge))
+    values = (_factors(b, T, terms), b.ranks, b.shares), (b.z, b.ranks)
+    *sums, mean = merge(*sweep(b, values, starts, starts, tile, merge))
     if not terms.plain:
         sums = [pair[:, 0] + tf.math.log(pair[:, 1]) for pair in sums]
     else:
@@ -170,57 +174,59 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
     Both over the unit of upstream gradients; the second 0 unless `terms.slope`.
     """
     zero = tf.constant(0, b.z.dtype)
-    h = weights.w * b.shares
     scale = None if terms.plain else _scale(T)  # None where it is 1
+    flat = tf.zeros_like(b.shares[0])
+    across, down = (tf.zeros_like(b.z[0]), flat), (tf.zeros_like(b.turned[0]),)
 
-    def both(x: Tensor, c: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    def both(x: Tensor, w: Sequence[Tensor], c: Sequence[Tensor]) -> Tensor:
         """Return w_i exp(x - c_i) + w_j exp(x - c_j), (B, B)."""
-        (w_i, c_i), (w_j, c_j) = ((tf.gather(weights.w, k), tf.gather(c, k)) for k in (i, j))
+        (w_i, w_j), (c_i, c_j) = w, c
         if terms.plain:
             a_i, a_j = w_i * tf.exp(-c_i), w_j * tf.exp(-c_j)
             return tf.exp(x) * (a_i[:, None] + a_j)
         return w_i[:, None] * tf.exp(x - c_i[:, None]) + w_j * tf.exp(x - c_j)
 
-    def tile(i: Tensor, j: Tensor, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
-        z_j, low = tf.gather(b.z, j), zero
-        if not masked:
-            t = _quotients(b, T, i, j, terms)
-            G = both(t, weights.negatives, i, j)
-        else:
-            s = tf.matmul(tf.gather(b.z, i), z_j, transpose_b=True)
-            t = s / T
-            _, positives, absent = masks(b.ranks, i, j, diagonal)
-            attract = tf.gather(h, i)[:, None] + tf.gather(h, j)
+    def tile(rows: Any, columns: Any, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
+        (z_i, ranks_i, ours, turned), (z_j, ranks_j, theirs) = rows, columns
+        w, pulls, positive, negative, lowest = zip(ours, theirs, strict=True)
+        s, t = _products(z_i, z_j, T, terms)
+        G, low = both(t, w, negative), zero
+        if masked:
+            _, positives, absent = masks(ranks_i, ranks_j, diagonal)
+            attract = pulls[0][:, None] + pulls[1]
             if terms.split:
-                P, G = (both(t, c, i, j) for c in (weights.positives, weights.negatives))
-                G = tf.where(positives, P - attract, G)
+                G = tf.where(positives, both(t, w, positive) - attract, G)
             else:
-                G = both(t, weights.positives, i, j) - tf.where(positives, attract, zero)
+                G -= tf.where(positives, attract, zero)
             if terms.low:
-                low = tf.where(positives, T * both(-s, weights.low, i, j), zero)
+                low = tf.where(positives, T * both(-s, w, lowest), zero)
             G, t = tf.where(absent, zero, G), tf.where(absent, zero, t)
         # Without what k1 gives, a multiple of dL/dT that grows with T.
         scaled = t if scale is None else t * scale
-        slopes = tf.reduce_sum(scaled * G, 1) if terms.slope else tf.zeros_like(h[0])
+        slopes = tf.reduce_sum(scaled * G, 1) if terms.slope else flat
         G -= low
-        across = tf.matmul(G, z_j)
+        by_rows = tf.matmul(G, z_j)
         if diagonal:
-            return (across, slopes), ()
-        return (across, 2 * slopes), (tf.matmul(tf.gather(b.turned, i), G),)
+            return (by_rows, slopes), ()
+        return (by_rows, 2 * slopes), (tf.matmul(turned, G),)
 
     def merge(x: Parts, y: Parts) -> Parts:
         return tuple(p + q for p, q in zip(x, y, strict=True))
 
-    across, down = (tf.zeros_like(b.z[0]), tf.zeros_like(h[0])), (tf.zeros_like(b.turned[0]),)
-    (by_rows, slopes), (by_columns,) = sweep(b, across, down, tile, merge)
+    values = (_factors(b, T, terms), b.ranks, weights, b.turned), (b.z, b.ranks, weights)
+    (by_rows, slopes), (by_columns,) = sweep(b, values, across, down, tile, merge)
     return by_rows + tf.transpose(by_columns, [0, 2, 1]), slopes
 
 
-def _quotients(b: Blocks, T: Tensor, i: Tensor, j: Tensor, terms: Terms) -> Tensor:
-    """Return s/T of a tile. In range the rows were divided, not the products, which are more."""
-    if terms.plain:
-        return tf.matmul(tf.gather(b.t, i), tf.gather(b.z, j), transpose_b=True)
-    return tf.matmul(tf.gather(b.z, i), tf.gather(b.z, j), transpose_b=True) / T
+def _factors(b: Blocks, T: Tensor, terms: Terms) -> Tensor:
+    """Return what rows are multiplied with: in range over T, as the products are more."""
+    return b.z / T if terms.plain else b.z
+
+
+def _products(rows: Tensor, columns: Tensor, T: Tensor, terms: Terms) -> tuple[Tensor, Tensor]:
+    """Return s and s/T of a tile, of `_factors` and of columns."""
+    found = tf.matmul(rows, columns, transpose_b=True)
+    return (found * T, found) if terms.plain else (found, found / T)
 
 
 def _sums(x: Tensor, plain: bool) -> tuple[Tensor, Tensor]:

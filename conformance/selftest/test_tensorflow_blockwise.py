@@ -118,7 +118,7 @@ def test_blocks_are_alike_and_small_where_rows_are_many(rows: int, size: int, kn
 
     def cut(z: tf.Tensor) -> tf.Tensor:
         order = sort_rows(tf.zeros(rows, tf.int64))
-        return cut_rows(z, tf.constant(1, tf.float64), order, (20, 8), even=True).z
+        return cut_rows(z, order, (20, 8), even=True).z
 
     inputs = [tf.TensorSpec([rows if known else None, 2], tf.float64)]
     found = tf.function(cut, input_signature=inputs)(np.ones((rows, 2)))
