@@ -20,7 +20,7 @@ from tuned_contrastive.backends.torch.rows import (
     Scalar,
     Scalars,
     cut_rows,
-    kept_size,
+    kept_sizes,
     sort_rows,
 )
 
@@ -153,22 +153,28 @@ def _losses(
     normalize: bool,
     block: int,
     keep: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return l_i (N,), and what `_gradients` takes: sums, and if `keep` the first tiles.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return l_i (N,), and what `_gradients` takes: sums, and if `keep` the first tiles, in two.
 
     The gradient is the same without them.
     """
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
-    kept = z.new_empty(kept_size(len(z), block, z.dtype) if keep else 0)
-    found, sums = tiles.losses(rows, scalars, kept)
-    return rows.restore(found), rows.restore(sums), kept
+    first, second = _kept(z, block, keep)
+    found, sums = tiles.losses(rows, scalars, (first, second))
+    return rows.restore(found), rows.restore(sums), first, second
+
+
+def _kept(z: Tensor, block: int, keep: bool) -> tuple[Tensor, ...]:
+    sizes = kept_sizes(len(z), block, z.dtype) if keep else (0, 0)
+    return tuple(z.new_empty(size) for size in sizes)
 
 
 def _gradients(
     upstream: Tensor,
     sums: Tensor,
-    kept: Tensor,
+    first: Tensor,
+    second: Tensor,
     z: Tensor,
     order: Tensor,
     starts: Tensor,
@@ -184,7 +190,7 @@ def _gradients(
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
     arriving = rows.arrange(upstream), rows.arrange(sums)
-    dz, found = tiles.gradients(*arriving, kept, rows, scalars)
+    dz, found = tiles.gradients(*arriving, (first, second), rows, scalars)
     return rows.restore(dz), found
 
 
@@ -214,16 +220,17 @@ def _(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @_losses_operator.register_fake
-def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    N = z.shape[0]  # len would fix N for `torch.compile`
+def _(z: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     *_, k1, k2, _, _, block, keep = rest
     columns = 1 + sum(k is not None for k in (k1, k2))
-    kept = z.new_empty(kept_size(N, block, z.dtype) if keep else 0)
-    return z.new_empty(N), z.new_empty(N, columns), kept
+    N = z.shape[0]  # len would fix N for `torch.compile`
+    return z.new_empty(N), z.new_empty(N, columns), *_kept(z, block, keep)
 
 
 @_gradients_operator.register_fake
-def _(upstream: Tensor, sums: Tensor, kept: Tensor, z: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def _(
+    upstream: Tensor, sums: Tensor, first: Tensor, second: Tensor, z: Tensor, *_: Any
+) -> tuple[Tensor, Tensor]:
     return torch.empty_like(z, memory_format=torch.contiguous_format), z.new_empty(3)
 
 
@@ -306,7 +313,7 @@ def _pull(gradients: Any, ctx: Any, upstream: Tensor | None) -> tuple[Tensor | N
         return (None,) * len(ctx.needs_input_grad)
     saved = ctx.saved_tensors  # once: a checkpoint unpacks them once
     if torch._C._functorch.is_legacy_batchedtensor(upstream):  # `is_grads_batched`: no rule of ours
-        form = _Dense(*saved[2:], ctx.numbers)
+        form = _Dense(*saved[3:], ctx.numbers)
         dz, found = form.gradients(upstream, *form.variables)
     else:
         dz, found = gradients(upstream, *saved, ctx.numbers, ctx.normalize, ctx.block)
@@ -332,7 +339,7 @@ class _Losses(torch.autograd.Function):
         *tensors, ctx.numbers, ctx.normalize, ctx.block, _ = inputs
         _, *saved = output
         ctx.mark_non_differentiable(*saved)
-        ctx.set_materialize_grads(False)  # zeros for what has no derivative, `kept` most of all
+        ctx.set_materialize_grads(False)  # zeros for what has no derivative, the tiles most of all
         ctx.save_for_backward(*saved, *tensors)
         ctx.save_for_forward(*tensors)
 
@@ -348,7 +355,7 @@ class _Losses(torch.autograd.Function):
         form = _Dense(*ctx.saved_tensors, ctx.numbers)
         dz, _, _, _, *scalars, _, _, _, _ = tangents
         along = _or_zeros((dz, *form.pick(scalars)), form.variables)
-        return _along(form.losses, form.variables, along), None, None
+        return _along(form.losses, form.variables, along), None, None, None
 
 
 _disabled: list[Callable[..., Any]] = []
@@ -375,7 +382,7 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Save all but the sums and the tiles, which follow from the rest."""
-        upstream, _, _, *tensors, ctx.numbers, _, _ = inputs
+        upstream, _, _, _, *tensors, ctx.numbers, _, _ = inputs
         ctx.save_for_backward(upstream, *tensors)
         ctx.save_for_forward(upstream, *tensors)
 
@@ -387,7 +394,7 @@ class _Gradients(torch.autograd.Function):
         pull = torch.func.vjp(form.gradients, upstream, *form.variables)[1]
         of_upstream, dz, *scalars = pull(arriving)
         of_scalars = form.spread(scalars)
-        return of_upstream, None, None, dz, None, None, None, *of_scalars, None, None, None
+        return of_upstream, None, None, None, dz, None, None, None, *of_scalars, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
@@ -395,7 +402,7 @@ class _Gradients(torch.autograd.Function):
         _refuse_nested()
         upstream, *tensors = ctx.saved_tensors
         form = _Dense(*tensors, ctx.numbers)
-        of_upstream, _, _, dz, _, _, _, *scalars, _, _, _ = tangents
+        of_upstream, _, _, _, dz, _, _, _, *scalars, _, _, _ = tangents
         variables = (upstream, *form.variables)
         along = _or_zeros((of_upstream, dz, *form.pick(scalars)), variables)
         found: tuple[Tensor, Tensor] = _along(form.gradients, variables, along)

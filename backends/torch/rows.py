@@ -6,7 +6,7 @@ cut into its blocks once: to take a slice takes some microseconds, of which ther
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -24,7 +24,7 @@ Scalar = Tensor | float
 Scalars = tuple[Scalar, Scalar, Scalar]  # T, k1, k2
 
 KEPT_BYTES = 30 * 2**20
-"""Of the first tiles, which the gradient finds as the value left them.
+"""Of each of two pieces for the first tiles, which the gradient finds as the value left them.
 
 What is smaller than 32 MiB the C library of Linux gives out again without clearing it.
 """
@@ -86,8 +86,6 @@ WHOLE = Near(slice(None), slice(None), (0, 0), True)
 class Tile(NamedTuple):
     """The pairs of two blocks of the rows."""
 
-    before: int
-    """How many pairs the tiles before it have."""
     i: int
     """The block of its rows, by number."""
     j: int
@@ -237,11 +235,9 @@ class Rows:
     @property
     def tiles(self) -> Iterator[Tile]:
         """The tiles, one after the other: their number grows as N^2."""
-        before = 0
         for i, rows in enumerate(self.sizes):
             for j in range(i, len(self.sizes)):
-                yield (tile := Tile(before, i, j, (rows, self.sizes[j]), self._near(i, j)))
-                before += tile.size
+                yield Tile(i, j, (rows, self.sizes[j]), self._near(i, j))
 
     def _near(self, i: int, j: int) -> Near | None:
         if self.spans is None:
@@ -306,10 +302,14 @@ class Rows:
 
 
 class Products:
-    """The products of tiles: the first of them in memory of their own, the others in shared one."""
+    """The products of tiles, asked for one after the other.
 
-    def __init__(self, rows: Rows, T: Scalar, kept: Tensor, filled: bool) -> None:
-        self._rows, self._T, self._kept, self._filled = rows, T, kept, filled
+    The first have memory of their own, in `kept`, where `filled` tells they are; the others share.
+    """
+
+    def __init__(self, rows: Rows, T: Scalar, kept: Sequence[Tensor], filled: bool) -> None:
+        self._rows, self._T, self._filled = rows, T, filled
+        self._kept = list(kept)  # what of it no tile has
         self._columns = [block.T for block in rows.blocks]
         self._memory: dict[int, Tensor] = {}
         self._scratch: dict[int, Tensor] = {}
@@ -328,15 +328,23 @@ class Products:
 
         Where no mask or maximum needs s, the terms stand in its place.
         """
-        is_kept = tile.before + tile.size <= len(self._kept)
-        memory = self._kept[tile.before :]
-        own = _shaped(memory, tile.shape) if is_kept else self.scratch(0, tile.shape)
-        is_known = is_kept and self._filled
+        own = self._own(tile)
+        is_known = own is not None and self._filled
+        own = self.scratch(0, tile.shape) if own is None else own
         if not ((tile.near and self._rows.raw) or self._rows.shifted):
             return own, own if is_known else self._rows.terms(self._exponents(tile, own))
         s = own if is_known else self._similarities(tile, own)
         t = torch.div(s, self._T, out=self.scratch(1, tile.shape))
         return s, self._rows.terms(t.fill_diagonal_(-math.inf) if tile.diagonal else t)
+
+    def _own(self, tile: Tile) -> Tensor | None:
+        """Return memory that no other tile has, if a piece has so much left."""
+        while self._kept and len(self._kept[0]) < tile.size:
+            self._kept.pop(0)
+        if not self._kept:
+            return None
+        own, self._kept[0] = self._kept[0][: tile.size], self._kept[0][tile.size :]
+        return own.view(tile.shape)
 
     @cached_property
     def _scaled(self) -> tuple[Tensor, ...]:
@@ -397,14 +405,15 @@ def cut_rows(z: Tensor, order: Order, scalars: Scalars, normalize: bool, block: 
     )
 
 
-def kept_size(N: int, block: int, dtype: torch.dtype) -> int:
+def kept_sizes(N: int, block: int, dtype: torch.dtype) -> tuple[int, int]:
     """Return for how many pairs `Products` has memory: all, or the first; none if no tile fits.
 
     No block is larger than `block` and what aligns an edge.
     """
     most = KEPT_BYTES // dtype.itemsize
     side = -(-N // -(-N // block))
-    return 0 if side**2 > most else min(N * (N + min(N, block + ALIGNED)) // 2, most)
+    pairs = 0 if side**2 > most else N * (N + min(N, block + ALIGNED)) // 2
+    return min(pairs, most), min(max(pairs - most, 0), most)
 
 
 def is_number(value: Scalar, number: float) -> bool:

@@ -4,6 +4,7 @@ Nothing here is differentiable: `blockwise` says what the derivatives are.
 """
 
 import math
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -24,7 +25,7 @@ Cut = tuple[Tensor, ...]
 """The blocks of what belongs to the rows."""
 
 
-def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
+def losses(rows: Rows, scalars: Scalars, kept: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return l_i, 0 where P(i) is empty, (N,), and the logarithms of its sums, (N, 1 to 3).
 
     These are D_i and, for what of k1 and k2 is a tensor, the sum that it multiplies. What
@@ -68,7 +69,7 @@ def losses(rows: Rows, scalars: Scalars, kept: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gradients(
-    upstream: Tensor, sums: Tensor, kept: Tensor, rows: Rows, scalars: Scalars
+    upstream: Tensor, sums: Tensor, kept: Sequence[Tensor], rows: Rows, scalars: Scalars
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients in z (N, D) and in T, k1, k2 (3,), 0 for a number, given those in l_i.
 

@@ -94,7 +94,7 @@ def test_half_precision_computes_in_float32(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("block_size", "most"),
     [(64, 2**30), (64, 2**20), (1000, 2**30)],
-    ids=["all tiles", "some tiles", "one tile"],
+    ids=["all tiles", "some, in two pieces", "one tile"],
 )
 def test_kept_tiles_change_nothing_and_serve_twice(
     block_size: int, most: int, temperature: float, monkeypatch: pytest.MonkeyPatch
@@ -104,12 +104,13 @@ def test_kept_tiles_change_nothing_and_serve_twice(
     rest: Any = (None, None, None, [temperature, 3.0, 0.5], True, block_size)
     forward: Any = blockwise._losses
     backward: Any = blockwise._gradients
-    _, sums, kept = forward(z, *order, *rest, True)
+    _, sums, *kept = forward(z, *order, *rest, True)
     upstream = torch.linspace(-1, 2, N, dtype=torch.float64)
-    first, again = (backward(upstream, sums, kept, z, *order, *rest) for _ in range(2))
-    nothing = forward(z, *order, *rest, False)[2]
-    without = backward(upstream, sums, nothing, z, *order, *rest)
-    assert len(kept) > len(nothing) == 0
+    first, again = (backward(upstream, sums, *kept, z, *order, *rest) for _ in range(2))
+    _, _, *nothing = forward(z, *order, *rest, False)
+    without = backward(upstream, sums, *nothing, z, *order, *rest)
+    assert [len(piece) > 0 for piece in kept] == [True, most == 2**20]
+    assert not any(map(len, nothing))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[0], without[0])
 

@@ -15,11 +15,12 @@ from tuned_contrastive.backends.torch.rows import (
     SMALL,
     Groups,
     Members,
+    Products,
     Rows,
     Scalars,
     _comparable,
     cut_rows,
-    kept_size,
+    kept_sizes,
     sort_rows,
 )
 from tuned_contrastive.conformance.selftest.torch_samples import N, labels, relative, rows
@@ -47,19 +48,29 @@ def test_no_tensor_grows_with_the_pairs(classes: int, temperature: float, k2: fl
     with Largest() as largest:  # type: ignore[no-untyped-call]
         # Under a mode the loss itself is an operator, into which it does not look.
         found = arranged(z, y, scalars, block)
-        kept = z.new_empty(0)
-        losses, sums = tiles.losses(found, scalars, kept)
-        tiles.gradients(losses, sums, kept, found, scalars)
+        losses, sums = tiles.losses(found, scalars, ())
+        tiles.gradients(losses, sums, (), found, scalars)
     assert (0.9 * block) ** 2 <= largest.elements <= 1.1 * block**2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_what_is_kept_for_the_gradient_stays_below_32_mib(dtype: torch.dtype) -> None:
+def test_each_piece_of_what_is_kept_for_the_gradient_stays_below_32_mib(dtype: torch.dtype) -> None:
     block = blockwise.BLOCK_SIZE["cpu"]
-    found = [kept_size(10**5, size, dtype) * dtype.itemsize for size in (1, 7, block, 1900)]
-    assert all(2**24 < kept <= 2**25 for kept in found)
-    assert kept_size(10**5, 3000, dtype) == 0  # not one tile would fit
-    assert kept_size(700, 10**6, dtype) == 700**2
+    pieces = [piece for size in (1, 7, block, 1900) for piece in kept_sizes(10**5, size, dtype)]
+    assert all(2**24 < piece * dtype.itemsize <= 2**25 for piece in pieces)
+    assert kept_sizes(10**5, 3000, dtype) == (0, 0)  # not one tile would fit
+    assert kept_sizes(700, 10**6, dtype) == (700**2, 0)
+
+
+def test_of_4096_rows_all_tiles_are_kept() -> None:
+    z, scalars = torch.nn.functional.normalize(rows(4096).float()), (0.1, 0.0, 1.0)
+    found = arranged(z, labels(100, 4096), scalars, blockwise.BLOCK_SIZE["cpu"])
+    kept = [z.new_empty(size) for size in kept_sizes(4096, 512, z.dtype)]
+    made = Products(found, 0.1, kept, filled=False)
+    places = [made.of(tile)[0].data_ptr() for tile in found.tiles]
+    ends = [(piece.data_ptr(), piece.data_ptr() + piece.nbytes) for piece in kept]
+    assert all(any(first <= place < last for first, last in ends) for place in places)
+    assert len(set(places)) == len(places) == 36
 
 
 def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
@@ -169,7 +180,7 @@ def test_tiles_are_every_pair_once_and_have_positives_where_they_are_looked_for(
         assert tile.diagonal or near.all()
     assert torch.equal(pairs.triu(), torch.ones(N, N).triu())
     assert block < 128 or not any(edge % 16 for edge in found.edges[:-1])
-    assert sum(tile.size for tile in found.tiles) <= kept_size(N, block, torch.float64)
+    assert sum(tile.size for tile in found.tiles) <= sum(kept_sizes(N, block, torch.float64))
 
 
 def test_classes_are_compared_as_numbers_that_tell_them_apart() -> None:
