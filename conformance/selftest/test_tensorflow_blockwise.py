@@ -26,6 +26,7 @@ from tuned_contrastive.conformance.selftest.tensorflow_samples import (
     forms_taken,
     needs_xla,
 )
+from tuned_contrastive.conformance.selftest.xla_kernels import tile_kernels
 from tuned_contrastive.reference.bounds import bounds
 from tuned_contrastive.spec.tolerance import UNIT_ROUNDOFF
 
@@ -404,3 +405,14 @@ def test_gradient_where_a_part_of_it_leaves_the_range(
     given = (tf.constant(value, tf.float64) for value in (T, k2))
     found = extreme_gradient(block_size, xla)(*inputs, *given)
     np.testing.assert_allclose(found / upstream, exact.embeddings / upstream, rtol=1e-2, atol=1e-5)
+
+
+@needs_xla
+def test_no_kernel_of_a_tile_takes_its_blocks_itself() -> None:
+    """XLA does not vectorize such a one where it makes a mask: it was a quarter of TCL's time."""
+    x, y = tf.ones((320, 8)), tf.range(320) % 7
+    given: dict[str, Any] = {"temperature": 0.1, "k2": 0.5, "block_size": 32}
+    step = tf.function(lambda x: found_of(x, y, 1, **given), jit_compile=True, autograph=False)
+    kernels = tile_kernels(step.experimental_get_compiler_ir(x)(stage="optimized_hlo"), 32)
+    assert len(kernels) > 10
+    assert not [kernel for kernel in kernels if "dynamic-slice(" in kernel]
