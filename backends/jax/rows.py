@@ -31,7 +31,10 @@ class Order(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """Sorted rows in whole blocks; a pad is a zero row in a class of its own."""
+    """Sorted rows in whole blocks; a pad is a zero row in a class of its own.
+
+    Those of a tile are one block, without the first axis.
+    """
 
     z: Array  # (blocks, size, D)
     starts: Array  # (blocks, size), as in `Order`
@@ -101,34 +104,35 @@ def over_tiles(
 ) -> State:
     """Visit the tiles of the first `count` block rows, by how they are masked.
 
-    The blocks of `values` are taken a turn ahead and handed on by the loops. A tile that takes its
-    own XLA makes one kernel with what it computes of them, and a mask's is not vectorized then.
+    Blocks of `values` are taken one turn ahead and carried. If a tile took them itself, XLA (jaxlib
+    0.10.2, CPU) would put that into the kernel that makes its mask, which is not vectorized then;
+    lax.optimization_barrier does not prevent it.
     """
-    number = len(reach)
+    number, varying = len(reach), zero(reach).astype("int32")  # as the blocks that loops carry
 
-    def block(k: Array | int) -> Any:
-        return jax.tree.map(lambda value: value[k], values)
+    def block(k: Array) -> Any:
+        return jax.tree.map(lambda value: value[k], values)  # past the last: that, for nobody
+
+    def column(
+        tile: Callable[..., Tile], j: Array, carried: tuple[Any, State]
+    ) -> tuple[Any, State]:
+        columns, state = carried
+        return block(j + 1), visit(tile(j, columns=columns), state)
 
     def along(i: Array, carried: tuple[Any, State]) -> tuple[Any, State]:
         rows, state = carried
         state = visit(Tile(i, i, rows, rows, True, True, shift), state)
         if number == 1:  # XLA would lift the products out of loops of no turns
             return rows, state
-        far = jnp.minimum(jnp.maximum(reach[i], i + 1), number)
-        following = columns = block(i + 1)
-        for start, stop, masked in ((i + 1, far, True), (far, number, False)):
+        first = i + 1 + varying
+        far = jnp.minimum(jnp.maximum(reach[i], first), number)
+        following = columns = block(first)  # the next rows are the first columns of these
+        for start, stop, masked in ((first, far, True), (far, number, False)):
             tile = partial(Tile, i, rows=rows, diagonal=False, masked=masked, shift=shift)
-
-            def column(
-                j: Array, carried: tuple[Any, State], tile: Callable[..., Tile] = tile
-            ) -> tuple[Any, State]:
-                columns, state = carried
-                return block(j + 1), visit(tile(j, columns=columns), state)
-
-            columns, state = lax.fori_loop(start, stop, column, (columns, state))
+            columns, state = lax.fori_loop(start, stop, partial(column, tile), (columns, state))
         return following, state
 
-    return lax.fori_loop(0, count, along, (block(0), state))[1]
+    return lax.fori_loop(0, count, along, (block(varying), state))[1]
 
 
 def products(

@@ -55,8 +55,8 @@ class Inputs(NamedTuple):
     offset2: Array
 
 
-class Rows(NamedTuple):
-    """What the gradient needs of each sorted row, in blocks."""
+class Weights(NamedTuple):
+    """What the gradient needs of each sorted row, in blocks as `Blocks` are."""
 
     w: Array  # (blocks, size), upstream of l_i, 0 without positives and for a pad
     log_d: Array  # (blocks, size)
@@ -104,7 +104,7 @@ def gradients(
     scale = _scale(T)
     w /= unit
     w_cut, log_d_cut = (padded(values, plan.size) for values in (w * (1 / scale), log_d))
-    rows = Rows(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
+    weights = Weights(w_cut, log_d_cut, jnp.swapaxes(blocks.z, 1, 2))
     scalars = (T, *_log_weights(inputs))
     visit = partial(_add_gradient, scalars, plan, learnable)
     state = tuple(
@@ -112,7 +112,7 @@ def gradients(
         for size in ((*shape, d), (shape[0], d, shape[1]), shape[1:])
     )
     for shift, count in zip(plan.shifts, _counts(inputs, plan, shape[0]), strict=True):
-        state = over_tiles(visit, (blocks, rows), blocks.reach, shift, count, state)
+        state = over_tiles(visit, (blocks, weights), blocks.reach, shift, count, state)
     by_rows, by_columns, in_T = state
     dz = (by_rows + jnp.swapaxes(by_columns, 1, 2)).reshape(-1, d)[:n] * (scale / T) * unit
     root = jnp.sqrt(unit) / jnp.sqrt(inputs.T)  # in range wherever what it leads to is
@@ -184,11 +184,12 @@ def _add_sums(T: Array, plan: Plan, tile: Tile, state: State) -> State:
     rows, columns = tile.rows, tile.columns
     s, t = products(tile, rows, columns, T, plan.precision)
     kept = t + columns.gone[None, :]
-    same, itself = equal(rows.starts, columns.starts), equal(rows.places, columns.places)
-    positives = same & ~itself if tile.diagonal else same
+    positives = same = equal(rows.starts, columns.starts)
     others = jnp.where(same, -jnp.inf, kept) if plan.apart else kept
-    if tile.diagonal and not plan.apart:
-        others = jnp.where(itself, -jnp.inf, kept)
+    if tile.diagonal:
+        itself = equal(rows.places, columns.places)
+        positives = same & ~itself
+        others = others if plan.apart else jnp.where(itself, -jnp.inf, kept)
     groups = [others if tile.masked else kept]
     if tile.masked:
         groups += [jnp.where(positives, kept, -jnp.inf)] if plan.apart else []

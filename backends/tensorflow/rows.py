@@ -102,8 +102,9 @@ def sweep(
     Both begin with what is given; every tile is made once, of the blocks of `values` that its rows
     and its columns have. What columns are owed is kept by block: a loop copies a whole (N, D) sum
     each time it is added to, but not the list of its blocks. One iteration at a time, so that one
-    tile is alive. Each tile stands in a branch, and its blocks are taken before: XLA would make one
-    kernel of that and of a mask, and does not vectorize such a one.
+    tile is alive. Blocks are taken before the branch that a tile is: if it took them itself, XLA
+    (TensorFlow 2.21, CPU) would put that into the kernel that makes its mask, which is not
+    vectorized then.
     """
     n = tf.shape(b.z)[0]
     lists = _repeated((*across, *down), n)
@@ -123,6 +124,7 @@ def sweep(
             return j + 1, _shaped(merge(here, right), here), _written(columns, j, below)
 
         itself = _block(values[1], i)
+        # Always true: a tile has to be a branch.
         here = tf.cond(i < n, lambda: tile(ours, itself, True, True)[0], lambda: across)
         here = _shaped(here, across)
         _, here, columns = tf.while_loop(
@@ -165,7 +167,7 @@ def _shaped(parts: Parts, like: Parts) -> Parts:
 
 
 def masks(rows: Tensor, columns: Tensor, diagonal: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which pairs of a tile, by rank, are of one class, are positives, are none at all."""
+    """Return which pairs are of one class, positives, none at all, from ranks of a tile."""
     rows = rows[:, None]
     same = tf.equal(rows, columns)  # (B, B)
     absent = (columns < 0) | tf.zeros_like(same)

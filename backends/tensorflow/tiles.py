@@ -188,18 +188,18 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
 
     def tile(rows: Any, columns: Any, masked: bool, diagonal: bool) -> tuple[Parts, Parts]:
         (z_i, ranks_i, ours, turned), (z_j, ranks_j, theirs) = rows, columns
-        w, pulls, positive, negative, lowest = zip(ours, theirs, strict=True)
+        w, pulls, of_positives, of_negatives, of_low = zip(ours, theirs, strict=True)
         s, t = _products(z_i, z_j, T, terms)
-        G, low = both(t, w, negative), zero
+        G, low = both(t, w, of_negatives), zero
         if masked:
             _, positives, absent = masks(ranks_i, ranks_j, diagonal)
             attract = pulls[0][:, None] + pulls[1]
             if terms.split:
-                G = tf.where(positives, both(t, w, positive) - attract, G)
+                G = tf.where(positives, both(t, w, of_positives) - attract, G)
             else:
                 G -= tf.where(positives, attract, zero)
             if terms.low:
-                low = tf.where(positives, T * both(-s, w, lowest), zero)
+                low = tf.where(positives, T * both(-s, w, of_low), zero)
             G, t = tf.where(absent, zero, G), tf.where(absent, zero, t)
         # Without what k1 gives, a multiple of dL/dT that grows with T.
         scaled = t if scale is None else t * scale
@@ -219,12 +219,12 @@ def _pair_sums(b: Blocks, T: Tensor, terms: Terms, weights: Weights) -> tuple[Te
 
 
 def _factors(b: Blocks, T: Tensor, terms: Terms) -> Tensor:
-    """Return what rows are multiplied with: in range over T, as the products are more."""
+    """Return z/T where in range, as rows are fewer than products, else z."""
     return b.z / T if terms.plain else b.z
 
 
 def _products(rows: Tensor, columns: Tensor, T: Tensor, terms: Terms) -> tuple[Tensor, Tensor]:
-    """Return s and s/T of a tile, of `_factors` and of columns."""
+    """Return s, where that is used, and s/T of a tile, from `_factors` and columns."""
     found = tf.matmul(rows, columns, transpose_b=True)
     return (found * T, found) if terms.plain else (found, found / T)
 

@@ -154,9 +154,9 @@ def _losses(
     block: int,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return l_i (N,), and what `_gradients` takes: sums, and if `keep` the first tiles, in two.
+    """Return l_i (N,), and what `_gradients` takes: sums, and two pieces that keep the first tiles.
 
-    The gradient is the same without them.
+    Without `keep` they are empty, and the gradient is the same.
     """
     scalars = _scalars(T, k1, k2, numbers)
     rows = cut_rows(z, Order(order, starts, shares), scalars, normalize, block)
@@ -165,9 +165,9 @@ def _losses(
     return rows.restore(found), rows.restore(sums), first, second
 
 
-def _kept(z: Tensor, block: int, keep: bool) -> tuple[Tensor, ...]:
-    sizes = kept_sizes(len(z), block, z.dtype) if keep else (0, 0)
-    return tuple(z.new_empty(size) for size in sizes)
+def _kept(z: Tensor, block: int, keep: bool) -> tuple[Tensor, Tensor]:
+    first, second = kept_sizes(len(z), block, z.dtype) if keep else (0, 0)
+    return z.new_empty(first), z.new_empty(second)
 
 
 def _gradients(
@@ -220,7 +220,7 @@ def _(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @_losses_operator.register_fake
-def _(z: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+def _(z: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     *_, k1, k2, _, _, block, keep = rest
     columns = 1 + sum(k is not None for k in (k1, k2))
     N = z.shape[0]  # len would fix N for `torch.compile`

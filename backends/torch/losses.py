@@ -53,7 +53,7 @@ def supcon_loss(
         "mean" and "sum" run over the anchors with a positive.
     block_size : int or None
         Rows of one tile of the pairs, from 128 on up to 15 more, of which a few at a time are in
-        memory, and up to 30 MiB of them until the gradient; None chooses by the number of rows, 0
+        memory, and up to 60 MiB of them until the gradient; None chooses by the number of rows, 0
         holds all N x N pairs. Second derivatives and forward mode hold them whatever it is.
 
     Returns

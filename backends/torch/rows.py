@@ -24,7 +24,7 @@ Scalar = Tensor | float
 Scalars = tuple[Scalar, Scalar, Scalar]  # T, k1, k2
 
 KEPT_BYTES = 30 * 2**20
-"""Of each of two pieces for the first tiles, which the gradient finds as the value left them.
+"""Of each of the two pieces that keep the first tiles, which the gradient finds as they were left.
 
 What is smaller than 32 MiB the C library of Linux gives out again without clearing it.
 """
@@ -302,9 +302,10 @@ class Rows:
 
 
 class Products:
-    """The products of tiles, asked for one after the other.
+    """The products of tiles, each asked for once, in the order of `Rows.tiles`.
 
-    The first have memory of their own, in `kept`, where `filled` tells they are; the others share.
+    The first have memory of their own in `kept`, which holds them already if `filled`; the others
+    share one.
     """
 
     def __init__(self, rows: Rows, T: Scalar, kept: Sequence[Tensor], filled: bool) -> None:
@@ -338,7 +339,7 @@ class Products:
         return s, self._rows.terms(t.fill_diagonal_(-math.inf) if tile.diagonal else t)
 
     def _own(self, tile: Tile) -> Tensor | None:
-        """Return memory that no other tile has, if a piece has so much left."""
+        """Return memory that no other tile has, if a piece has so much left, else None."""
         while self._kept and len(self._kept[0]) < tile.size:
             self._kept.pop(0)
         if not self._kept:
@@ -413,7 +414,9 @@ def kept_sizes(N: int, block: int, dtype: torch.dtype) -> tuple[int, int]:
     most = KEPT_BYTES // dtype.itemsize
     side = -(-N // -(-N // block))
     pairs = 0 if side**2 > most else N * (N + min(N, block + ALIGNED)) // 2
-    return min(pairs, most), min(max(pairs - most, 0), most)
+    # A tile is in one piece: what is left at the end of the first is lost.
+    rest = pairs - most + (side + ALIGNED) ** 2 if pairs > most else 0
+    return min(pairs, most), min(rest, most)
 
 
 def is_number(value: Scalar, number: float) -> bool:

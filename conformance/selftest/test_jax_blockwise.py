@@ -300,5 +300,5 @@ def test_no_kernel_of_a_tile_takes_its_blocks_itself() -> None:
     loss = partial(tcl_loss, labels=y, temperature=0.1, k2=0.5, block_size=32)
     program = jax.jit(jax.value_and_grad(loss)).lower(x).compile()
     kernels = tile_kernels(program.as_text() or "", 32)
-    assert len(kernels) > 10
+    assert [kernel for kernel in kernels if "compare(" in kernel and "exponential(" in kernel]
     assert not [kernel for kernel in kernels if "dynamic-slice(" in kernel]

@@ -1,5 +1,8 @@
 """The tiled form of the JAX backend: what transforms make of it."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 from typing import Any
 
@@ -133,3 +136,37 @@ def test_second_derivatives_of_few_rows_where_exponentials_are_large() -> None:
         found, exact = product("float32"), np.asarray(product("float64"))
     # The term that divides by the square of a sum of e^40 is most of it.
     assert np.linalg.norm(found - exact) < 0.02 * np.linalg.norm(exact)
+
+
+SHARDED = """
+from functools import partial
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, PartitionSpec as P
+from tuned_contrastive.backends.jax import tcl_loss
+
+mesh, cut, whole = jax.make_mesh((2,), "a", axis_types=(AxisType.Auto,)), P("a"), P()
+loss = partial(tcl_loss, temperature=0.3, k1=2.0, k2=0.5, normalize=False, block_size=3)
+both = jax.jit(jax.value_and_grad(loss))
+draw = np.random.default_rng(0)
+given = jnp.asarray(draw.standard_normal((20, 5))), jnp.asarray(draw.integers(0, 4, 20))
+for specs in ((cut, cut), (cut, whole), (whole, cut)):
+    first, second = ([v if s == whole else v[k : k + 10] for v, s in zip(given, specs)]
+                     for k in (0, 10))
+    inputs = [v if s == cut else v[:10] for v, s in zip(given, specs)]
+    first, second = ([v[:10] for v in each] for each in (first, second))
+
+    def shard(x, y):
+        x = x if specs[0] == cut else jax.lax.pcast(x, "a", to="varying")
+        value, gradient = jax.value_and_grad(loss)(x, y)
+        return value[None], gradient
+
+    found = jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=cut))(*inputs)
+    for value, *halves in zip(found, both(*first), both(*second)):
+        expected = np.concatenate([np.atleast_1d(half) for half in halves])
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+"""
+
+
+def test_shards_of_a_mesh_have_losses_of_their_own() -> None:
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    subprocess.run([sys.executable, "-c", SHARDED], env=environment, check=True)

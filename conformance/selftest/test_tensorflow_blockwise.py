@@ -414,5 +414,5 @@ def test_no_kernel_of_a_tile_takes_its_blocks_itself() -> None:
     given: dict[str, Any] = {"temperature": 0.1, "k2": 0.5, "block_size": 32}
     step = tf.function(lambda x: found_of(x, y, 1, **given), jit_compile=True, autograph=False)
     kernels = tile_kernels(step.experimental_get_compiler_ir(x)(stage="optimized_hlo"), 32)
-    assert len(kernels) > 10
+    assert [kernel for kernel in kernels if "compare(" in kernel and "exponential(" in kernel]
     assert not [kernel for kernel in kernels if "dynamic-slice(" in kernel]

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,15 +63,22 @@ def test_each_piece_of_what_is_kept_for_the_gradient_stays_below_32_mib(dtype: t
     assert kept_sizes(700, 10**6, dtype) == (700**2, 0)
 
 
-def test_of_4096_rows_all_tiles_are_kept() -> None:
-    z, scalars = torch.nn.functional.normalize(rows(4096).float()), (0.1, 0.0, 1.0)
-    found = arranged(z, labels(100, 4096), scalars, blockwise.BLOCK_SIZE["cpu"])
-    kept = [z.new_empty(size) for size in kept_sizes(4096, 512, z.dtype)]
+@pytest.mark.parametrize("number", [3740, 4000, 4096])
+def test_of_4096_rows_all_tiles_are_kept(number: int) -> None:
+    z, scalars = torch.nn.functional.normalize(rows(number).float()), (0.1, 0.0, 1.0)
+    block = blockwise.BLOCK_SIZE["cpu"]
+    found = arranged(z, labels(100, number), scalars, block)
+    kept = [z.new_empty(size) for size in kept_sizes(number, block, z.dtype)]
     made = Products(found, 0.1, kept, filled=False)
-    places = [made.of(tile)[0].data_ptr() for tile in found.tiles]
-    ends = [(piece.data_ptr(), piece.data_ptr() + piece.nbytes) for piece in kept]
-    assert all(any(first <= place < last for first, last in ends) for place in places)
-    assert len(set(places)) == len(places) == 36
+    parts = sorted(extent(made.of(tile)[0]) for tile in found.tiles)
+    assert len(parts) == 36
+    assert all(end <= start for (_, end), (start, _) in pairwise(parts))
+    pieces = [extent(piece) for piece in kept]
+    assert all(any(first <= start < last for first, last in pieces) for start, _ in parts)
+
+
+def extent(values: Tensor) -> tuple[int, int]:
+    return values.data_ptr(), values.data_ptr() + values.nbytes
 
 
 def arranged(z: Tensor, y: Tensor, scalars: Scalars, block: int) -> Rows:
