@@ -150,10 +150,9 @@ both = jax.jit(jax.value_and_grad(loss))
 draw = np.random.default_rng(0)
 given = jnp.asarray(draw.standard_normal((20, 5))), jnp.asarray(draw.integers(0, 4, 20))
 for specs in ((cut, cut), (cut, whole), (whole, cut)):
-    first, second = ([v if s == whole else v[k : k + 10] for v, s in zip(given, specs)]
-                     for k in (0, 10))
     inputs = [v if s == cut else v[:10] for v, s in zip(given, specs)]
-    first, second = ([v[:10] for v in each] for each in (first, second))
+    first, second = ([v[k : k + 10] if s == cut else v for v, s in zip(inputs, specs)]
+                     for k in (0, 10))
 
     def shard(x, y):
         x = x if specs[0] == cut else jax.lax.pcast(x, "a", to="varying")

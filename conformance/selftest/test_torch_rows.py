@@ -64,7 +64,7 @@ def test_each_piece_of_what_is_kept_for_the_gradient_stays_below_32_mib(dtype: t
 
 
 @pytest.mark.parametrize("number", [3740, 4000, 4096])
-def test_of_4096_rows_all_tiles_are_kept(number: int) -> None:
+def test_all_tiles_of_up_to_4096_rows_are_kept(number: int) -> None:
     z, scalars = torch.nn.functional.normalize(rows(number).float()), (0.1, 0.0, 1.0)
     block = blockwise.BLOCK_SIZE["cpu"]
     found = arranged(z, labels(100, number), scalars, block)
