@@ -20,12 +20,12 @@ from tuned_contrastive.backends.jax import dense, tiles
 from tuned_contrastive.backends.jax.rows import LARGEST_EXPONENT, Order, sort_rows, zero
 from tuned_contrastive.backends.jax.tiles import Inputs, Plan
 
-THRESHOLD = (128, 768)
+THRESHOLD = (128, 1024)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
 CPU): at 128 rows 0.31 : 0.36 ms for SupCon and 0.40 : 0.44 for TCL. The second where only a run can
 tell whether a maximum has to be taken off, as with parameters that are arrays or rows that are not
-normalised: there SupCon takes 4.1 : 4.0 ms at 768 rows and 6.5 : 8.0 at 1024, TCL 4.3 : 4.6 and
-6.4 : 8.9; at 256 SupCon took 1.49 : 1.15 on an older CPU."""
+normalised: there, of a learnable T, k1 and k2, SupCon takes 4.1 : 3.7 ms at 896 rows and 3.2 : 4.1
+at 1024, TCL 2.9 : 2.9 and 3.8 : 4.8."""
 
 BLOCK_SIZE = {"cpu": (1280, 512)}
 """Rows of the largest tile: where one or two blocks of the first hold all rows, that; else the
@@ -125,7 +125,7 @@ def _dense(given: Sequence[Array], fixed: Sequence[Array], order: Order, plan: P
     """Return the losses as `dense` has them."""
     inputs = Inputs(*given, *fixed)
     first = (inputs.factor1, inputs.offset1) if plan.low else None
-    second = (inputs.factor2, inputs.offset2)
+    second = (inputs.factor2, inputs.offset2) if plan.apart else None
     s = dense.similarities(inputs.z, plan.precision)
     classes = order.starts[order.places]
     # Whatever the rows are: the form for all of them holds for those of norm 1, too.

@@ -16,6 +16,7 @@ from jax import Array
 from jax.lax import stop_gradient
 
 Weight = tuple[Array | None, Array | float]
+Divisor = tuple[Array, Array]
 
 LARGEST_EXPONENT = {"float32": 25.0, "float64": 250.0}
 """Up to this size, sums of exp(s/T) and their squares stay in range as they are.
@@ -57,7 +58,8 @@ def anchor_losses(
     plain = normalize and fits(LARGEST_EXPONENT[z.dtype.name], T, k1, k2)
     first, second = (k if plain else weight(k, z.dtype) for k in (k1, k2))
     has_first = isinstance(k1, Array) or k1 != 0
-    weights = (first if has_first else None, None if plain and k2 == 1 else second)
+    is_apart = isinstance(k2, Array) or k2 != 1
+    weights = (first if has_first else None, second if is_apart else None)
     s, T = similarities(z, precision), temperature(T, z.dtype)
     found: tuple[Array, Array] = losses(s, labels, T, *weights, normalize, plain)
     return found
@@ -113,11 +115,11 @@ def losses(
     """Return what `anchor_losses` does, from s (N, N) and weights; k1 is None without its term.
 
     `normalize` tells that no |s| is above 1, `plain` that `fits` holds, too: k1 and k2 are numbers
-    then, and k2 is None where it is 1.
+    then. k2 is None where it is 1.
     """
     itself = jnp.eye(len(s), dtype=bool)
     positives = (labels[:, None] == labels[None, :]) & ~itself  # (N, N)
-    sizes = positives.sum(1, dtype=s.dtype)  # |P(i)|, (N,)
+    sizes = positives.sum(1).astype(s.dtype)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = jnp.maximum(sizes, 1)
     if plain:
@@ -125,29 +127,35 @@ def losses(
         found = jnp.log(jnp.where(anchors, D, 1)) - total / sizes
         return jnp.where(anchors, found, 0), anchors
 
-    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    s = jnp.where(itself, 0, s)
-    t = _over_temperature(s, T)
-
-    sums = _temperature_sums(t, itself, positives, k2)
+    if not normalize:  # its own product may overflow where all others do not (NUM-10)
+        s = jnp.where(itself, 0, s)
+    divisor = _divisor(T)
+    sums = _temperature_sums(s, itself, positives, divisor, k2)
     if k1 is not None:
         sums.append(_positive_sum(s, positives, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
-    mean = jnp.where(positives, t / sizes[:, None], 0).sum(1)
-    found = jnp.log(jnp.where(anchors, total, 1)) + (maximum - mean)
+    mean = jnp.where(positives, s / sizes[:, None], 0).sum(1)
+    found = jnp.log(jnp.where(anchors, total, 1)) + (maximum - _over(mean, divisor))
     return jnp.where(anchors, found, 0), anchors
 
 
-def _over_temperature(s: Array, T: Array) -> Array:
-    """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
+def _divisor(T: Array) -> Divisor:
+    """Split T into what has no gradient and 1/T times that, which is 1 for every T.
 
-    The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
-    That of fixed / T has T^2, which leaves the range before T does; T / fixed is 1 for every T.
+    So the gradient in T is a sum over all pairs before it is divided by T. The derivative of a
+    plain quotient is x/T^2 for each: infinities of both signs for tiny T, and 0 for huge. That of
+    fixed / T has T^2, which leaves the range before T does.
     """
     fixed = stop_gradient(T)
-    return s / fixed.astype(s.dtype) * (1 / (T / fixed)).astype(s.dtype)
+    return fixed, 1 / (T / fixed)
+
+
+def _over(x: Array, divisor: Divisor) -> Array:
+    """Return x/T."""
+    fixed, ratio = divisor
+    return x / fixed.astype(x.dtype) * ratio.astype(x.dtype)
 
 
 def _plain_sums(
@@ -169,37 +177,47 @@ def _plain_sums(
     return D, (t * ones).sum(1)
 
 
-def _temperature_sums(t: Array, itself: Array, positives: Array, k2: Weight) -> list[_Sum]:
-    """Return the sums of exp(t_ij) over all and, where k2 is an array, over P(i) and N(i) apart."""
-    factor, offset = k2
-    t = jnp.where(itself, -math.inf, t)
-    if factor is None:
-        exponents = jnp.where(positives, t, t + offset)
-        maximum = _row_maximum(exponents)
-        return [_Sum(maximum, jnp.exp(exponents - maximum[:, None]).sum(1))]
-    near = _row_maximum(jnp.where(positives, t, -math.inf))
-    far = _row_maximum(jnp.where(positives, -math.inf, t))
-    terms = jnp.exp(t - jnp.where(positives, near[:, None], far[:, None]))
+def _temperature_sums(
+    s: Array, itself: Array, positives: Array, T: Divisor, k2: Weight | None
+) -> list[_Sum]:
+    """Return the sums of exp(s_ij/T): over all, or where k2 is not 1 over P(i) and N(i) apart.
+
+    A row's maximum is taken off before T comes in, so that the largest exponent is 0 for every T,
+    not what two quotients, rounded differently, leave of it.
+    """
+    unit, fixed_T = _over(jnp.ones((), s.dtype), T), T[0].astype(s.dtype)
+    fixed = stop_gradient(unit)
+    # 0, but for its derivative. XLA fuses it; of maxima, each would take a sum of its own.
+    moved = unit - fixed
+
+    def terms(maximum: Array) -> Array:
+        return jnp.exp(jnp.where(itself, -math.inf, (s - maximum) * fixed + s * moved))
+
+    if k2 is None:
+        highest = _maximum(jnp.where(itself, -math.inf, s))
+        return [_Sum(highest / fixed_T, terms(highest[:, None]).sum(1))]
+    near = _maximum(jnp.where(positives, s, -math.inf))
+    far = _maximum(jnp.where(positives | itself, -math.inf, s))
+    found = terms(jnp.where(positives, near[:, None], far[:, None]))
     return [
-        _Sum(near, jnp.where(positives, terms, 0).sum(1)),
-        _Sum(far, jnp.where(positives, 0, terms).sum(1), factor, offset),
+        _Sum(near / fixed_T, jnp.where(positives, found, 0).sum(1)),
+        _Sum(far / fixed_T, jnp.where(positives, 0, found).sum(1), *k2),
     ]
 
 
 def _positive_sum(s: Array, positives: Array, k: Weight, normalize: bool) -> _Sum:
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
     if normalize:
-        # Chosen first: no slower than exp(-s) of all pairs, at 256 rows rather faster.
-        maximum, terms = jnp.zeros(len(s), s.dtype), jnp.exp(jnp.where(positives, -s, 0))
+        maximum = jnp.zeros(len(s), s.dtype)
     else:
-        maximum = _row_maximum(jnp.where(positives, -s, -math.inf))
-        terms = jnp.exp(jnp.where(positives, -s - maximum[:, None], 0))
-    return _Sum(maximum, jnp.where(positives, terms, 0).sum(1), *k)
+        maximum = _maximum(jnp.where(positives, -s, -math.inf))
+    terms = jnp.exp(jnp.where(positives, -s - maximum[:, None], -math.inf))
+    return _Sum(maximum, terms.sum(1), *k)
 
 
-def _row_maximum(exponents: Array) -> Array:
-    """Return the largest of each row, 0 where there is none; no gradient."""
-    maximum = stop_gradient(exponents).max(1)
+def _maximum(exponents: Array, axis: int = 1) -> Array:
+    """Return the largest of each row, or along an axis, 0 where there is none; no gradient."""
+    maximum = stop_gradient(exponents).max(axis)
     return jnp.where(maximum == -math.inf, 0, maximum)
 
 
@@ -212,19 +230,13 @@ def _added(sums: list[_Sum]) -> tuple[Array, Array]:
     """
     if len(sums) == 1:
         return sums[0].maximum, sums[0].total
-    exponents = [part.maximum + part.offset for part in sums]
+    one = jnp.ones((), sums[0].total.dtype)
+    exponents = jnp.stack([part.maximum + part.offset for part in sums])  # (sums, N)
+    totals = jnp.stack([part.total for part in sums])
+    factors = jnp.stack([one if part.factor is None else part.factor for part in sums])[:, None]
     # Stopped first: the logarithm of 0 has a derivative of NaN, dropped or not.
-    fixed = [stop_gradient((part.total, part.factor)) for part in sums]
-    logs = [
-        exponent + jnp.log(total if factor is None else factor * total)
-        for exponent, (total, factor) in zip(exponents, fixed, strict=True)
-    ]
-    maximum = _row_maximum(jnp.stack(logs, 1))
+    maximum = _maximum(exponents + jnp.log(stop_gradient(factors) * stop_gradient(totals)), 0)
     limit = math.log(np.finfo(maximum.dtype).max) - 1
-    rest = jnp.zeros_like(maximum)
-    for exponent, part in zip(exponents, sums, strict=True):
-        root = jnp.exp(jnp.minimum((exponent - maximum) / 2, limit))
-        root = jnp.where(part.total == 0, 0, root)
-        weight = root if part.factor is None else part.factor * root
-        rest = rest + part.total * (weight * root)
-    return maximum, rest
+    roots = jnp.exp(jnp.minimum((exponents - maximum[None, :]) / 2, limit))
+    roots = jnp.where(totals == 0, 0, roots)
+    return maximum, (totals * (factors * roots * roots)).sum(0)

@@ -24,8 +24,11 @@ LARGEST_TEMPERATURE = 1.0
 """Up to here no gradient times T leaves the range of what it was before."""
 
 
+Divisor = tuple[Tensor, Tensor]
+
+
 class _Sum(NamedTuple):
-    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient but that in T."""
 
     maximum: Tensor
     total: Tensor
@@ -48,36 +51,32 @@ def anchor_losses(
     (TCL-5).
     """
     # tf.where takes no Python number beside float64 in a graph
-    zero, one, nothing = (tf.constant(value, z.dtype) for value in (0, 1, -math.inf))
+    zero, one = (tf.constant(value, z.dtype) for value in (0, 1))
     itself = tf.eye(tf.shape(z)[0], dtype=tf.bool)
     positives = tf.equal(labels[:, None], labels) & ~itself  # (N, N)
-    sizes = tf.reduce_sum(tf.cast(positives, z.dtype), 1)  # |P(i)|, (N,)
+    ones = tf.cast(positives, z.dtype)
+    sizes = tf.reduce_sum(ones, 1)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = tf.maximum(sizes, one)
     if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
-        D, t = _plain_sums(z, itself, positives, float(T), float(k1), float(k2))
+        D, t = _plain_sums(z, itself, ones, float(T), float(k1), float(k2))
         losses = tf.math.log(tf.where(anchors, D, one)) - t / sizes
         return tf.where(anchors, losses, zero), anchors
 
-    low = isinstance(k1, Tensor) or k1 != 0
-    if normalize and not low:  # N D quotients, not N^2
-        t = tf.matmul(_over_temperature(z, T), z, transpose_b=True)  # (N, N)
-    else:
-        s = tf.matmul(z, z, transpose_b=True)  # (N, N)
-        if isinstance(T, Tensor):  # a factor of its gradient
-            s = tf.where(itself, zero, s)
-        t = _over_temperature(s, T)
-    # The anchor leaves first (NUM-10): its own product may overflow where all others do not.
-    t = tf.where(itself, nothing, t)
-
-    sums = _temperature_sums(t, positives, k2)
-    if low:
-        sums.append(_positive_sum(s, positives, k1, normalize))
+    s = tf.matmul(z, z, transpose_b=True)  # (N, N)
+    if not normalize:  # its own product may overflow where all others do not (NUM-10)
+        s = tf.where(itself, zero, s)
+    divisor = _divisor(T, z.dtype)
+    sums = _temperature_sums(s, itself, positives, ones, divisor, k2)
+    if isinstance(k1, Tensor) or k1 != 0:
+        sums.append(_positive_sum(s, positives, ones, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
-    # Divided before the sum, which would overflow where the mean does not.
-    mean = tf.reduce_sum(tf.where(positives, t / sizes[:, None], zero), 1)
-    losses = tf.math.log(tf.where(anchors, total, one)) + (maximum - mean)
+    if normalize:
+        mean = tf.reduce_sum(s * ones, 1) / sizes
+    else:  # the sum may overflow where the mean does not
+        mean = tf.reduce_sum(tf.where(positives, s / sizes[:, None], zero), 1)
+    losses = tf.math.log(tf.where(anchors, total, one)) + (maximum - _over(mean, divisor))
     return tf.where(anchors, losses, zero), anchors
 
 
@@ -96,27 +95,32 @@ def fits(limit: float, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
     return small and max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
-def _over_temperature(x: Tensor, T: Tensor | float) -> Tensor:
-    """Return x/T, whose gradient in T is summed over all of x before it is divided by T.
+def _divisor(T: Tensor | float, dtype: tf.DType) -> Divisor:
+    """Split T into what has no gradient and 1/T times that, which is 1 for every T.
 
-    The derivative of a plain quotient is x/T^2 for each: infinities of both signs for tiny T.
-    That of a quotient has T^2 in XLA, which leaves the range before T does; T / fixed is 1 for
-    every T, and the derivative of a reciprocal is made of products.
+    So the gradient in T is a sum over all pairs before it is divided by T. The derivative of a
+    plain quotient is x/T^2 for each: infinities of both signs for tiny T, and 0 for huge. That of
+    a quotient has T^2 in XLA, which leaves the range before T does, that of a reciprocal products.
     """
     if not isinstance(T, Tensor):
-        return x / T
+        return tf.constant(T, dtype), tf.constant(1, dtype)
     fixed = tf.stop_gradient(T)
-    return x / tf.cast(fixed, x.dtype) * tf.cast(tf.math.reciprocal(T / fixed), x.dtype)
+    return fixed, tf.math.reciprocal(T / fixed)
+
+
+def _over(x: Tensor, divisor: Divisor) -> Tensor:
+    """Return x/T."""
+    fixed, ratio = divisor
+    return x / tf.cast(fixed, x.dtype) * tf.cast(ratio, x.dtype)
 
 
 def _plain_sums(
-    z: Tensor, itself: Tensor, positives: Tensor, T: float, k1: float, k2: float
+    z: Tensor, itself: Tensor, ones: Tensor, T: float, k1: float, k2: float
 ) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
     All is finite, so that masks are factors, which take less than a choice.
     """
-    ones = tf.cast(positives, z.dtype)
     t = tf.matmul(z / T, z, transpose_b=True)
     total = tf.reduce_sum(t * ones, 1)
     low: Tensor | float = 0.0
@@ -124,37 +128,54 @@ def _plain_sums(
         low = k1 * tf.reduce_sum(tf.exp(t * -T) * ones, 1)
     terms = tf.exp(t) * tf.cast(~itself, z.dtype)
     if k2 != 1:
-        terms = tf.where(positives, terms, k2 * terms)
+        terms = tf.where(ones > 0, terms, k2 * terms)
     return tf.reduce_sum(terms, 1) + low, total
 
 
-def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[_Sum]:
-    """Return the sums of exp(t_ij) over all and, where k2 is a tensor, over P(i) and N(i) apart."""
-    zero, nothing = tf.constant(0, t.dtype), tf.constant(-math.inf, t.dtype)
-    if not isinstance(k2, Tensor):
-        log_k2 = math.log(k2) if k2 > 0 else -math.inf
-        exponents = t if k2 == 1 else tf.where(positives, t, t + log_k2)
-        maximum = _row_maximum(exponents)
-        return [_Sum(maximum, tf.reduce_sum(tf.exp(exponents - maximum[:, None]), 1))]
-    near = _row_maximum(tf.where(positives, t, nothing))
-    far = _row_maximum(tf.where(positives, nothing, t))
-    terms = tf.exp(t - tf.where(positives, near[:, None], far[:, None]))
+def _temperature_sums(
+    s: Tensor,
+    itself: Tensor,
+    positives: Tensor,
+    ones: Tensor,
+    T: Divisor,
+    k2: Tensor | float,
+) -> list[_Sum]:
+    """Return the sums of exp(s_ij/T): over all, or where k2 is not 1 over P(i) and N(i) apart.
+
+    A row's maximum is taken off before T comes in, so that the largest exponent is 0 for every T,
+    not what two quotients, rounded differently, leave of it.
+    """
+    nothing = tf.constant(-math.inf, s.dtype)
+    unit = _over(tf.constant(1, s.dtype), T)
+
+    def terms(maximum: Tensor) -> Tensor:
+        return tf.exp(tf.where(itself, nothing, (s - maximum) * unit))
+
+    if not isinstance(k2, Tensor) and k2 == 1:
+        highest = _maximum(tf.where(itself, nothing, s))
+        total = tf.reduce_sum(terms(highest[:, None]), 1)
+        return [_Sum(_over(highest, T), total)]
+    near = _maximum(tf.where(positives, s, nothing))
+    far = _maximum(tf.where(positives | itself, nothing, s))
+    found = terms(tf.where(positives, near[:, None], far[:, None]))
+    totals = tf.reduce_sum(found * ones, 1), tf.reduce_sum(found * (1 - ones), 1)
     return [
-        _Sum(near, tf.reduce_sum(tf.where(positives, terms, zero), 1)),
-        _Sum(far, tf.reduce_sum(tf.where(positives, zero, terms), 1), *_weight(k2, t.dtype)),
+        _Sum(_over(near, T), totals[0]),
+        _Sum(_over(far, T), totals[1], *_weight(k2, s.dtype)),
     ]
 
 
-def _positive_sum(s: Tensor, positives: Tensor, k: Tensor | float, normalize: bool) -> _Sum:
+def _positive_sum(
+    s: Tensor, positives: Tensor, ones: Tensor, k: Tensor | float, normalize: bool
+) -> _Sum:
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
-    zero, nothing = (tf.constant(value, s.dtype) for value in (0, -math.inf))
     if normalize:
-        maximum, terms = tf.zeros(tf.shape(s)[:1], s.dtype), tf.exp(-s)
+        maximum, terms = tf.zeros(tf.shape(s)[:1], s.dtype), tf.exp(-s) * ones
     else:
-        maximum = _row_maximum(tf.where(positives, -s, nothing))
-        terms = tf.exp(tf.where(positives, -s - maximum[:, None], zero))
-    total = tf.reduce_sum(tf.where(positives, terms, zero), 1)
-    return _Sum(maximum, total, *_weight(k, s.dtype))
+        nothing = tf.constant(-math.inf, s.dtype)
+        maximum = _maximum(tf.where(positives, -s, nothing))
+        terms = tf.exp(tf.where(positives, -s - maximum[:, None], nothing))
+    return _Sum(maximum, tf.reduce_sum(terms, 1), *_weight(k, s.dtype))
 
 
 def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor | float]:
@@ -164,19 +185,19 @@ def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor |
     it has the right derivatives at k = 0 too, unlike log k (GRD-9).
     """
     if not isinstance(k, Tensor):
-        return None, math.log(k)
+        return None, math.log(k) if k > 0 else -math.inf
     fixed = tf.maximum(tf.stop_gradient(k), 1)  # in k's own dtype: `dtype` may not hold it
     return tf.cast(k / fixed, dtype), tf.cast(tf.math.log(fixed), dtype)
 
 
-def _row_maximum(exponents: Tensor) -> Tensor:
-    """Return the largest of each row, 0 where there is none; no gradient."""
-    maximum = tf.reduce_max(tf.stop_gradient(exponents), 1)
+def _maximum(exponents: Tensor, axis: int = 1) -> Tensor:
+    """Return the largest of each row, or along an axis, 0 where there is none; no gradient."""
+    maximum = tf.reduce_max(tf.stop_gradient(exponents), axis)
     return tf.where(tf.equal(maximum, -math.inf), tf.zeros_like(maximum), maximum)
 
 
 def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
-    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
+    """Return a maximum m, with no gradient or that in T, and the rest of e^m rest, (N,) each.
 
     Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
     roots make it 0 still, whatever comes in from behind, and its derivative in the factor infinite
@@ -184,20 +205,13 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
     """
     if len(sums) == 1:
         return sums[0].maximum, sums[0].total
-    exponents = [part.maximum + part.offset for part in sums]
-    weighed = [part.total if part.factor is None else part.factor * part.total for part in sums]
-    logs = [
-        exponent + tf.math.log(tf.stop_gradient(weight))
-        for exponent, weight in zip(exponents, weighed, strict=True)
-    ]
-    maximum = _row_maximum(tf.stack(logs, 1))
-    limit = math.log(maximum.dtype.max) - 1
-    rest = tf.zeros_like(maximum)
-    for exponent, part in zip(exponents, sums, strict=True):
-        # Finite below: forward mode multiplies by the derivative in the 2, too, which is 0.
-        lowest = maximum.dtype.min
-        root = tf.exp(tf.clip_by_value(exponent - maximum, lowest, 2 * limit) / 2)
-        root = tf.where(tf.equal(part.total, 0), tf.zeros_like(root), root)
-        weight = root if part.factor is None else part.factor * root
-        rest += part.total * (weight * root)
-    return maximum, rest
+    one = tf.constant(1, sums[0].total.dtype)
+    exponents = tf.stack([part.maximum + part.offset for part in sums])  # (sums, N)
+    totals = tf.stack([part.total for part in sums])
+    factors = tf.stack([one if part.factor is None else part.factor for part in sums])[:, None]
+    maximum = _maximum(exponents + tf.math.log(tf.stop_gradient(factors * totals)), 0)
+    # Finite below: forward mode multiplies by the derivative in the 2, too, which is 0.
+    limit, lowest = math.log(maximum.dtype.max) - 1, maximum.dtype.min
+    roots = tf.exp(tf.clip_by_value(exponents - maximum, lowest, 2 * limit) / 2)
+    roots = tf.where(tf.equal(totals, 0), tf.zeros_like(roots), roots)
+    return maximum, tf.reduce_sum(totals * (factors * roots * roots), 0)

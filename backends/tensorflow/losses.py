@@ -259,7 +259,7 @@ def _unit_rows(x: Tensor) -> Tensor:
     y = x / scale
     squares = tf.reduce_sum(tf.square(y), 1, keepdims=True)
     zero = scale * tf.sqrt(tf.stop_gradient(squares)) < _MIN_NORM[x.dtype]
-    # Both are replaced before the root and the quotient, whose derivatives are NaN at 0. Nor would
+    # Both are replaced before the root and the product, whose derivatives are NaN at 0. Nor would
     # XLA leave one quotient after another: it divides by the product, which may be infinite.
     y = tf.where(zero, tf.zeros_like(y), y)
-    return y / tf.sqrt(tf.where(zero, tf.ones_like(squares), squares))
+    return y * tf.math.reciprocal(tf.sqrt(tf.where(zero, tf.ones_like(squares), squares)))

@@ -24,8 +24,11 @@ LARGEST_TEMPERATURE = 1.0
 """Up to here no gradient times T leaves the range of what it was before."""
 
 
+Divisor = tuple[Tensor | float, Tensor | float]
+
+
 class _Sum(NamedTuple):
-    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient but that in T."""
 
     maximum: Tensor
     total: Tensor
@@ -48,30 +51,28 @@ def anchor_losses(
     (TCL-5). Of rows that are not finite any number may come: `losses` sees to them.
     """
     positives = _with_itself(labels[:, None] == labels, False)  # (N, N)
-    if normalize and fits(LARGEST_EXPONENT[z.dtype], _read(T), _read(k1), _read(k2)):
-        ones = positives.to(z.dtype)
-        sizes = ones.sum(1)
-        alone = sizes == 0
-        D, t = _plain_sums(z, ones, T, k1, k2)
-        return D.masked_fill(alone, 1).log() - t / sizes.clamp(min=1), ~alone
-
-    sizes = positives.sum(1, dtype=torch.int32)  # |P(i)|, (N,)
+    ones = positives.to(z.dtype)
+    sizes = ones.sum(1)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = sizes.clamp(min=1)
-    s = z @ z.T  # (N, N)
-    if isinstance(T, Tensor):
-        # Its own product may overflow where all others do not (NUM-10), and be part of dL/dT.
-        s = _with_itself(s, 0)
-    t = _with_itself(_over_temperature(s, T), -math.inf)
+    if normalize and fits(LARGEST_EXPONENT[z.dtype], _read(T), _read(k1), _read(k2)):
+        D, t = _plain_sums(z, ones, T, k1, k2)
+        return D.masked_fill(~anchors, 1).log() - t / sizes, anchors
 
-    sums = _temperature_sums(t, positives, k2)
+    s = z @ z.T  # (N, N)
+    if not normalize:  # its own product may overflow where all others do not (NUM-10)
+        s = _with_itself(s, 0)
+    divisor = _divisor(T)
+    sums = _temperature_sums(s, positives, ones, divisor, k2)
     if isinstance(k1, Tensor) or k1 != 0:
-        sums.append(_positive_sum(s, positives, k1, normalize))
+        sums.append(_positive_sum(s, positives, ones, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
-    # Divided before the sum, which would overflow where the mean does not.
-    mean = torch.where(positives, t / sizes[:, None], 0).sum(1)
-    losses = torch.where(anchors, total, 1).log() + (maximum - mean)
+    if normalize:
+        mean = (s * ones).sum(1) / sizes
+    else:  # the sum may overflow where the mean does not
+        mean = torch.where(positives, s / sizes[:, None], 0).sum(1)
+    losses = torch.where(anchors, total, 1).log() + (maximum - _over(mean, divisor))
     return torch.where(anchors, losses, 0), anchors
 
 
@@ -117,15 +118,22 @@ def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
     return pairs
 
 
-def _over_temperature(s: Tensor, T: Tensor | float) -> Tensor:
-    """Return s/T, whose gradient in T is summed over the pairs before it is divided by T.
+def _divisor(T: Tensor | float) -> Divisor:
+    """Split T into what has no gradient and 1/T times that, which is 1 for every T.
 
-    The derivative of a plain quotient is s/T^2 for each pair: infinities of both signs for tiny T.
+    So the gradient in T is a sum over all pairs before it is divided by T. The derivative of a
+    plain quotient is x/T^2 for each: infinities of both signs for tiny T, and 0 for huge.
     """
     if not isinstance(T, Tensor):
-        return s / T
+        return T, 1.0
     fixed = T.detach()
-    return s / fixed * (fixed / T)
+    return fixed, fixed / T
+
+
+def _over(x: Tensor, divisor: Divisor) -> Tensor:
+    """Return x/T."""
+    fixed, ratio = divisor
+    return x / fixed * ratio
 
 
 def _plain_sums(
@@ -153,30 +161,43 @@ def _plain_sums(
     return D if low is None else D + k1 * low, total
 
 
-def _temperature_sums(t: Tensor, positives: Tensor, k2: Tensor | float) -> list[_Sum]:
-    """Return the sums of exp(t_ij) over all and, where k2 is a tensor, over P(i) and N(i) apart."""
-    if not isinstance(k2, Tensor):
-        log_k2 = math.log(k2) if k2 > 0 else -math.inf
-        exponents = t if k2 == 1 else torch.where(positives, t, t + log_k2)
-        maximum = _row_maximum(exponents)
-        return [_Sum(maximum, (exponents - maximum[:, None]).exp().sum(1))]
-    near = _row_maximum(torch.where(positives, t.detach(), -math.inf))
-    far = _row_maximum(torch.where(positives, -math.inf, t.detach()))
-    terms = (t - torch.where(positives, near[:, None], far[:, None])).exp()
+def _temperature_sums(
+    s: Tensor, positives: Tensor, ones: Tensor, T: Divisor, k2: Tensor | float
+) -> list[_Sum]:
+    """Return the sums of exp(s_ij/T): over all, or where k2 is not 1 over P(i) and N(i) apart.
+
+    A row's maximum is taken off before T comes in, so that the largest exponent is 0 for every T,
+    not what two quotients, rounded differently, leave of it.
+    """
+    unit = _over(s.new_ones(()), T)
+    others = _with_itself(s.detach().clone(), -math.inf)
+
+    def terms(maximum: Tensor) -> Tensor:
+        return _with_itself((s - maximum) * unit, -math.inf).exp()
+
+    if not isinstance(k2, Tensor) and k2 == 1:
+        highest = _maximum(others)
+        return [_Sum(_over(highest, T), terms(highest[:, None]).sum(1))]
+    near = _maximum(torch.where(positives, others, -math.inf))
+    far = _maximum(torch.where(positives, -math.inf, others))
+    found = terms(torch.where(positives, near[:, None], far[:, None]))
+    totals = (found * ones).sum(1), (found * (1 - ones)).sum(1)
     return [
-        _Sum(near, torch.where(positives, terms, 0).sum(1)),
-        _Sum(far, torch.where(positives, 0, terms).sum(1), *_weight(k2, t.dtype)),
+        _Sum(_over(near, T), totals[0]),
+        _Sum(_over(far, T), totals[1], *_weight(k2, s.dtype)),
     ]
 
 
-def _positive_sum(s: Tensor, positives: Tensor, k: Tensor | float, normalize: bool) -> _Sum:
+def _positive_sum(
+    s: Tensor, positives: Tensor, ones: Tensor, k: Tensor | float, normalize: bool
+) -> _Sum:
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
     if normalize:
-        maximum, terms = s.new_zeros(s.shape[0]), (-s).exp()
+        maximum, terms = s.new_zeros(s.shape[0]), (-s).exp() * ones
     else:
-        maximum = _row_maximum(torch.where(positives, -s.detach(), -math.inf))
-        terms = torch.where(positives, -s - maximum[:, None], 0).exp()
-    return _Sum(maximum, torch.where(positives, terms, 0).sum(1), *_weight(k, s.dtype))
+        maximum = _maximum(torch.where(positives, -s.detach(), -math.inf))
+        terms = torch.where(positives, -s - maximum[:, None], -math.inf).exp()
+    return _Sum(maximum, terms.sum(1), *_weight(k, s.dtype))
 
 
 def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | float]:
@@ -186,19 +207,19 @@ def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tenso
     it has the right derivatives at k = 0 too, unlike log k (GRD-9).
     """
     if not isinstance(k, Tensor):
-        return None, math.log(k)
+        return None, math.log(k) if k > 0 else -math.inf
     fixed = k.detach().clamp(min=1)  # in k's own dtype: `dtype` may not hold it
     return (k / fixed).to(dtype), fixed.log().to(dtype)
 
 
-def _row_maximum(exponents: Tensor) -> Tensor:
-    """Return the largest of each row, 0 where there is none; no gradient."""
-    maximum = exponents.detach().amax(1)
+def _maximum(exponents: Tensor, axis: int = 1) -> Tensor:
+    """Return the largest of each row, or along an axis, 0 where there is none; no gradient."""
+    maximum = exponents.detach().amax(axis)
     return maximum.masked_fill(maximum == -math.inf, 0)
 
 
 def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
-    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
+    """Return a maximum m, with no gradient or that in T, and the rest of e^m rest, (N,) each.
 
     Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
     roots make it 0 still, whatever comes in from behind, and its derivative in the factor infinite
@@ -206,17 +227,12 @@ def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
     """
     if len(sums) == 1:
         return sums[0].maximum, sums[0].total
-    exponents = [part.maximum + part.offset for part in sums]
-    logs = [
-        exponent + (part.total if part.factor is None else part.factor * part.total).detach().log()
-        for exponent, part in zip(exponents, sums, strict=True)
-    ]
-    maximum = _row_maximum(torch.stack(logs, 1))
+    one = sums[0].total.new_ones(())
+    exponents = torch.stack([part.maximum + part.offset for part in sums])  # (sums, N)
+    totals = torch.stack([part.total for part in sums])
+    factors = torch.stack([one if part.factor is None else part.factor for part in sums])[:, None]
+    maximum = _maximum(exponents + (factors * totals).detach().log(), 0)
     limit = math.log(torch.finfo(maximum.dtype).max) - 1
-    rest = torch.zeros_like(maximum)
-    for exponent, part in zip(exponents, sums, strict=True):
-        root = ((exponent - maximum) / 2).clamp(max=limit).exp()
-        root = torch.where(part.total == 0, 0, root)
-        weight = root if part.factor is None else part.factor * root
-        rest = rest + part.total * (weight * root)
-    return maximum, rest
+    roots = ((exponents - maximum) / 2).clamp(max=limit).exp()
+    roots = torch.where(totals == 0, 0, roots)
+    return maximum, (totals * (factors * roots * roots)).sum(0)
