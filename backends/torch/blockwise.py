@@ -72,8 +72,8 @@ def anchor_losses(
     tensors = [value if isinstance(value, Tensor) else None for value in (T, k1, k2)]
     numbers = [0.0 if isinstance(value, Tensor) else value for value in (T, k1, k2)]
     block = block_size or BLOCK_SIZE.get(z.device.type, 4096)
-    is_traced = _is_traced()
-    losses: Any = _losses_operator if is_traced else _eager_losses
+    is_traced = dense.is_traced()  # the tiles are one operation then
+    losses: Any = _losses_operator if is_traced else partial(_uncompiled, _Losses.apply)
     # An operator keeps none: their number would make the compiler start again for another N.
     keep = not is_traced and torch.is_grad_enabled()
     keep = keep and any(v is not None and v.requires_grad for v in (z, *tensors))
@@ -85,7 +85,7 @@ def anchor_losses(
 
 def _needs_dense() -> bool:
     """Return whether the losses are asked for in a way that tiles have no rule for."""
-    if _is_traced():
+    if dense.is_traced():
         return bool(_is_transformed())
     return _forward_levels() > 1 or _Transform.Functionalize in _levels()
 
@@ -105,11 +105,6 @@ def _refuse_nested() -> None:
     if _forward_levels() > 1:
         message = "forward mode within forward mode, over a pull made outside, needs block_size=0"
         raise NotImplementedError(message)
-
-
-def _is_traced() -> bool:
-    """Return whether operations are recorded or faked, for which the tiles are one of them."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _is_transformed() -> bool:
@@ -208,7 +203,7 @@ def _outside_forward_mode(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _operator = partial(torch.library.custom_op, mutates_args=())
-_sort_operator = _operator("tuned_contrastive::sort")(_outside_forward_mode(_sort))
+_sort_operator = _operator("tuned_contrastive::sort")(_sort)
 _losses_operator = _operator("tuned_contrastive::losses")(_outside_forward_mode(_losses))
 _gradients_operator = _operator("tuned_contrastive::gradients")(_outside_forward_mode(_gradients))
 
@@ -307,6 +302,21 @@ def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     return mapped
 
 
+_disabled: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def _uncompiled(function: Callable[..., Any], *arguments: Any) -> tuple[Tensor, ...]:
+    """Return what a function gives.
+
+    The compiler of a program that a transform is around would go on inside of what is called here.
+    """
+    if "torch._dynamo" not in sys.modules:  # slow to load
+        return function(*arguments)  # type: ignore[no-any-return]
+    if function not in _disabled:
+        _disabled[function] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return _disabled[function](*arguments)  # type: ignore[no-any-return]
+
+
 def _pull(gradients: Any, ctx: Any, upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     """Return what `gradients` finds for the arguments of the losses that `ctx` is of."""
     if upstream is None:
@@ -346,7 +356,7 @@ class _Losses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients, by tiles."""
-        return _pull(_Gradients.apply, ctx, upstream)
+        return _pull(partial(_uncompiled, _Gradients.apply), ctx, upstream)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
@@ -356,21 +366,6 @@ class _Losses(torch.autograd.Function):
         dz, _, _, _, *scalars, _, _, _, _ = tangents
         along = _or_zeros((dz, *form.pick(scalars)), form.variables)
         return _along(form.losses, form.variables, along), None, None, None
-
-
-_disabled: list[Callable[..., Any]] = []
-
-
-def _eager_losses(*arguments: Any) -> tuple[Tensor, ...]:
-    """Return what `_losses` does, with its derivatives.
-
-    The compiler of a program that a transform is around would go on inside of what is called here.
-    """
-    if "torch._dynamo" not in sys.modules:  # slow to load
-        return _Losses.apply(*arguments)  # type: ignore[no-untyped-call, no-any-return]
-    if not _disabled:
-        _disabled.append(torch.compiler.disable(_Losses.apply))  # type: ignore[no-untyped-call]
-    return _disabled[0](*arguments)  # type: ignore[no-any-return]
 
 
 class _Gradients(torch.autograd.Function):
@@ -414,5 +409,28 @@ _losses_operator.register_autograd(
     setup_context=_Losses.setup_context,
 )
 _gradients_operator.register_autograd(_Gradients.backward, setup_context=_Gradients.setup_context)
-_losses_operator.register_vmap(_one_by_one(_losses_operator))
-_gradients_operator.register_vmap(_one_by_one(_gradients_operator))
+
+
+def _losses_of_a_program(*arguments: Any) -> tuple[Tensor, ...]:
+    """Return what the operator does, where a transform of `torch.func` is around its program."""
+    if not _needs_dense():
+        return _Losses.apply(*arguments)  # type: ignore[no-untyped-call, no-any-return]
+    *tensors, numbers, _, _, _ = arguments
+    form = _Dense(*tensors, numbers)
+    unused = form.variables[0].new_empty(0)
+    return form.losses(*form.variables), unused, unused, unused
+
+
+def _gradients_of_a_program(*arguments: Any) -> tuple[Tensor, ...]:
+    """Return what the operator does, where a transform of `torch.func` is around its program."""
+    if not _needs_dense():
+        return _Gradients.apply(*arguments)  # type: ignore[no-untyped-call, no-any-return]
+    upstream, _, _, _, *tensors, numbers, _, _ = arguments
+    form = _Dense(*tensors, numbers)
+    return form.gradients(upstream, *form.variables)
+
+
+# The rule that an operator has for autograd is none for `torch.func`, whose first key this is.
+_library = torch.library.Library("tuned_contrastive", "FRAGMENT")  # type: ignore[no-untyped-call]
+for _name, _rule in (("losses", _losses_of_a_program), ("gradients", _gradients_of_a_program)):
+    _library.impl(_name, partial(_uncompiled, _rule), "FuncTorchDynamicLayerFrontMode")  # type: ignore[no-untyped-call]

@@ -100,10 +100,14 @@ def _read(value: Tensor | float) -> Tensor | float:
     """
     if not isinstance(value, Tensor) or not value.is_cpu:
         return value
-    is_traced = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
-    if is_traced or torch._C._functorch.peek_interpreter_stack() is not None:
+    if is_traced() or torch._C._functorch.peek_interpreter_stack() is not None:
         return value
     return value.detach().item()
+
+
+def is_traced() -> bool:
+    """Return whether operations are recorded or faked."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
@@ -111,7 +115,7 @@ def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
 
     What is recorded is copied for the gradient, and need not be where that is 0 by what follows.
     """
-    if torch.compiler.is_compiling():  # which fuses a mask, and warns of a diagonal (2.13)
+    if is_traced():  # a compiler fuses a mask, and warns of a diagonal (2.13) or refuses it
         itself = torch.eye(pairs.shape[0], dtype=torch.bool, device=pairs.device)
         return pairs.masked_fill(itself, value)
     (pairs if recorded else pairs.detach()).diagonal().fill_(value)

@@ -1,4 +1,4 @@
-"""The tiled form of the PyTorch backend: what transforms, the compiler and `export` make of it."""
+"""The tiled form of the PyTorch backend: what transforms and the compiler make of it."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +10,6 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
-from torch.fx import GraphModule
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -113,45 +112,6 @@ def test_many_gradients_at_once_on_both_sides_of_the_threshold(count: int) -> No
         expected = torch.autograd.grad(losses, (x, T), arriving, retain_graph=True)
         for many, alone in zip(found, expected, strict=True):
             assert relative(many[one], alone.numpy()) < 1e-10
-
-
-class _Exported(torch.nn.Module):
-    def __init__(self, loss: Any = supcon_loss) -> None:
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        found: Tensor = self.loss(x, y)
-        return found
-
-
-@pytest.mark.parametrize("few", [True, False])
-@pytest.mark.parametrize(
-    ("loss", "threshold"),
-    [(supcon_loss, OF_NUMBERS), (partial(tcl_loss, temperature=0.001), OF_MAXIMA)],
-    ids=["plain", "maxima"],
-)
-def test_exported_for_many_numbers_of_rows_on_one_side_of_the_threshold(
-    loss: Any, threshold: int, few: bool
-) -> None:
-    least, most = (10, threshold - 1) if few else (threshold, 5000)
-    count = torch.export.Dim("count", min=least, max=most)
-    given = rows(most, 2), labels(7, most)
-    sizes = {"x": {0: count}, "y": {0: count}}
-    program = torch.export.export(_Exported(loss), given, dynamic_shapes=sizes).module()
-    fewer = [each[:least] for each in given]
-    assert relative(program(*fewer), loss(*fewer).numpy()) < 1e-12
-
-
-def test_a_program_exported_with_few_rows_stands_alone() -> None:
-    sizes = {"x": {0: torch.export.Dim.AUTO}, "y": {0: torch.export.Dim.AUTO}}
-    program = torch.export.export(_Exported(), (rows(9), labels(3, 9)), dynamic_shapes=sizes)
-    graphs = [each for each in program.graph_module.modules() if isinstance(each, GraphModule)]
-    called = [str(node.target) for each in graphs for node in each.graph.nodes]
-    assert "aten.exp.default" in called
-    assert not [name for name in called if "tuned_contrastive" in name]
-    x, y = rows(20), labels(3, 20)
-    assert relative(program.module()(x, y), supcon_loss(x, y).numpy()) < 1e-12
 
 
 def test_no_tiles_of_many_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
