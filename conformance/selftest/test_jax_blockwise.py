@@ -24,6 +24,7 @@ from tuned_contrastive.conformance.selftest.jax_samples import (
 )
 from tuned_contrastive.conformance.selftest.xla_kernels import tile_kernels
 from tuned_contrastive.reference import supcon_gradients, tcl_gradients
+from tuned_contrastive.reference import tcl_loss as exact_tcl_loss
 
 SIZES = [1, 8, 100]
 """One row, a remainder, and more than there are."""
@@ -120,6 +121,17 @@ def test_no_array_of_all_pairs_and_memory_that_grows_with_rows() -> None:
     sizes = [found.memory_analysis().temp_size_in_bytes for found in (small, large)]
     assert sizes[1] < 4.5 * sizes[0]
     assert sizes[1] < 8192**2
+
+
+def test_all_pairs_of_learnable_parameters_are_kept_in_few_arrays() -> None:
+    N = 512
+
+    def loss(x: Any, T: Any, k1: Any, k2: Any) -> Any:
+        return tcl_loss(x, jnp.arange(N) % 100, temperature=T, k1=k1, k2=k2, block_size=0)
+
+    function = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))
+    lowered: Any = function.lower(jnp.ones((N, 16), "float32"), *map(jnp.float32, (0.1, 5, 1)))
+    assert lowered.compile().memory_analysis().temp_size_in_bytes < 6 * 4 * N**2
 
 
 @pytest.mark.parametrize(("temperature", "which"), [(0.1, 0), (0.01, 0), ("array", 1)])
@@ -235,6 +247,18 @@ def test_gradient_in_a_temperature_very_far_from_1(block_size: int) -> None:
         found = gradient(jnp.float32(T), jnp.float32(upstream))
         exact = supcon_gradients(x.astype("float64"), labels, temperature=T, upstream=upstream)
         np.testing.assert_allclose(found, exact.temperature, rtol=1e-4, err_msg=f"T = {T}")
+
+
+@pytest.mark.clause("NUM-16")
+@pytest.mark.parametrize("block_size", [0, 4])
+def test_the_largest_exponent_is_0_for_every_temperature(block_size: int) -> None:
+    """A product that is rounded once beside one that is rounded twice leaves 1e-7/T of it."""
+    x, labels = np.random.default_rng(0).normal(size=(24, 8)).astype("float32"), np.arange(24) % 4
+    compiled = jax.jit(partial(tcl_loss, x, labels, block_size=block_size))
+    for T in (1e-4, 1e-20, 1e-30, 1e-37):
+        given: dict[str, Any] = {"temperature": T, "k1": 1000.0, "k2": 1.0}
+        found = compiled(**{name: jnp.float32(value) for name, value in given.items()})
+        np.testing.assert_allclose(found, exact_tcl_loss(x, labels, **given), rtol=1e-5)
 
 
 @pytest.mark.clause("GRD-6", "NUM-11")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,20 @@ def test_row_whose_norm_is_beyond_the_range_has_its_direction(xla: bool) -> None
     compiled = tf.function(lambda x: supcon_loss(x, [0, 0, 1, 1], temperature=0.5), jit_compile=xla)
     longest = tf.constant(unit * np.float32(1.5 * 2.0**127))
     np.testing.assert_allclose(compiled(longest), compiled(tf.constant(unit)), rtol=1e-6)
+
+
+@pytest.mark.clause("NUM-16")
+@compilers
+@pytest.mark.parametrize("block_size", [0, 4])
+def test_the_largest_exponent_is_0_for_every_temperature(block_size: int, xla: bool) -> None:
+    """A product that is rounded once beside one that is rounded twice leaves 1e-7/T of it."""
+    x, labels = np.random.default_rng(0).normal(size=(24, 8)).astype("float32"), np.arange(24) % 4
+    loss = partial(tcl_loss, x, labels, block_size=block_size)
+    compiled = tf.function(lambda **given: loss(**given), jit_compile=xla)
+    for T in (1e-4, 1e-20, 1e-30, 1e-37):
+        given: dict[str, Any] = {"temperature": T, "k1": 1000.0, "k2": 1.0}
+        found = compiled(**{name: tf.constant(value) for name, value in given.items()})
+        np.testing.assert_allclose(found, reference.tcl_loss(x, labels, **given), rtol=1e-5)
 
 
 @pytest.mark.clause("NUM-16")
