@@ -24,8 +24,8 @@ THRESHOLD = (128, 1024)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
 CPU): at 128 rows 0.31 : 0.36 ms for SupCon and 0.40 : 0.44 for TCL. The second where only a run can
 tell whether a maximum has to be taken off, as with parameters that are arrays or rows that are not
-normalised: there, of a learnable T, k1 and k2, SupCon takes 4.1 : 3.7 ms at 896 rows and 3.2 : 4.1
-at 1024, TCL 2.9 : 2.9 and 3.8 : 4.8."""
+normalised: there, with learnable parameters, SupCon takes 3.3 : 3.2 ms at 896 rows and 3.2 : 4.0 at
+1024, TCL 3.0 : 2.9 and 3.7 : 4.6."""
 
 BLOCK_SIZE = {"cpu": (1280, 512)}
 """Rows of the largest tile: where one or two blocks of the first hold all rows, that; else the

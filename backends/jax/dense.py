@@ -16,7 +16,6 @@ from jax import Array
 from jax.lax import stop_gradient
 
 Weight = tuple[Array | None, Array | float]
-Divisor = tuple[Array, Array]
 
 LARGEST_EXPONENT = {"float32": 25.0, "float64": 250.0}
 """Up to this size, sums of exp(s/T) and their squares stay in range as they are.
@@ -129,33 +128,31 @@ def losses(
 
     if not normalize:  # its own product may overflow where all others do not (NUM-10)
         s = jnp.where(itself, 0, s)
-    divisor = _divisor(T)
-    sums = _temperature_sums(s, itself, positives, divisor, k2)
+    u, divisor = _divided(s, T, normalize)
+    sums = _temperature_sums(u, divisor, itself, positives, k2)
     if k1 is not None:
         sums.append(_positive_sum(s, positives, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     # Divided before the sum, which would overflow where the mean does not.
-    mean = jnp.where(positives, s / sizes[:, None], 0).sum(1)
-    found = jnp.log(jnp.where(anchors, total, 1)) + (maximum - _over(mean, divisor))
+    mean = jnp.where(positives, u / sizes[:, None], 0).sum(1)
+    found = jnp.log(jnp.where(anchors, total, 1)) + (maximum - mean / divisor)
     return jnp.where(anchors, found, 0), anchors
 
 
-def _divisor(T: Array) -> Divisor:
-    """Split T into what has no gradient and 1/T times that, which is 1 for every T.
+def _divided(s: Array, T: Array, normalize: bool) -> tuple[Array, Array]:
+    """Return u and a divisor without gradient, of which s/T is the quotient.
 
-    So the gradient in T is a sum over all pairs before it is divided by T. The derivative of a
-    plain quotient is x/T^2 for each: infinities of both signs for tiny T, and 0 for huge. That of
-    fixed / T has T^2, which leaves the range before T does.
+    The gradient in T comes by a ratio that is 1 for every T: summed over all pairs before it is
+    divided by T. The derivative of a plain quotient is s/T^2 for each: infinities of both signs for
+    tiny T. That of fixed / T has T^2, which leaves the range before T does. Where no |s| is above 1
+    a row's maximum is taken off before T comes in: of what is divided first XLA would keep one more
+    array.
     """
     fixed = stop_gradient(T)
-    return fixed, 1 / (T / fixed)
-
-
-def _over(x: Array, divisor: Divisor) -> Array:
-    """Return x/T."""
-    fixed, ratio = divisor
-    return x / fixed.astype(x.dtype) * ratio.astype(x.dtype)
+    ratio, fixed = (value.astype(s.dtype) for value in (1 / (T / fixed), fixed))
+    u, divisor = (s, fixed) if normalize else (s / fixed, jnp.ones((), s.dtype))
+    return u * ratio, divisor
 
 
 def _plain_sums(
@@ -178,30 +175,25 @@ def _plain_sums(
 
 
 def _temperature_sums(
-    s: Array, itself: Array, positives: Array, T: Divisor, k2: Weight | None
+    u: Array, divisor: Array, itself: Array, positives: Array, k2: Weight | None
 ) -> list[_Sum]:
-    """Return the sums of exp(s_ij/T): over all, or where k2 is not 1 over P(i) and N(i) apart.
-
-    A row's maximum is taken off before T comes in, so that the largest exponent is 0 for every T,
-    not what two quotients, rounded differently, leave of it.
-    """
-    unit, fixed_T = _over(jnp.ones((), s.dtype), T), T[0].astype(s.dtype)
-    fixed = stop_gradient(unit)
-    # 0, but for its derivative. XLA fuses it; of maxima, each would take a sum of its own.
-    moved = unit - fixed
+    """Return the sums of exp(s_ij/T): over all or, where k2 is not 1, over P(i) and N(i) apart."""
+    inverse = 1 / divisor
 
     def terms(maximum: Array) -> Array:
-        return jnp.exp(jnp.where(itself, -math.inf, (s - maximum) * fixed + s * moved))
+        # Subtracted before it is scaled: the largest exponent is 0 for every T, not what two
+        # products that are rounded differently leave of it.
+        return jnp.exp(jnp.where(itself, -math.inf, (u - maximum) * inverse))
 
     if k2 is None:
-        highest = _maximum(jnp.where(itself, -math.inf, s))
-        return [_Sum(highest / fixed_T, terms(highest[:, None]).sum(1))]
-    near = _maximum(jnp.where(positives, s, -math.inf))
-    far = _maximum(jnp.where(positives | itself, -math.inf, s))
+        highest = _maximum(jnp.where(itself, -math.inf, u))
+        return [_Sum(highest / divisor, terms(highest[:, None]).sum(1))]
+    near = _maximum(jnp.where(positives, u, -math.inf))
+    far = _maximum(jnp.where(positives | itself, -math.inf, u))
     found = terms(jnp.where(positives, near[:, None], far[:, None]))
     return [
-        _Sum(near / fixed_T, jnp.where(positives, found, 0).sum(1)),
-        _Sum(far / fixed_T, jnp.where(positives, 0, found).sum(1), *k2),
+        _Sum(near / divisor, jnp.where(positives, found, 0).sum(1)),
+        _Sum(far / divisor, jnp.where(positives, 0, found).sum(1), *k2),
     ]
 
 

@@ -23,8 +23,8 @@ THRESHOLD = (128, 1536)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
 CPU; a GPU was not measured). The first compiled by XLA: at 128 rows 1.30 : 1.38 ms for SupCon and
 1.25 : 1.41 for TCL; its first call takes a second longer. The other in a graph: at 1536 rows
-34 : 38 and 40 : 44; where parameters are tensors, on another CPU, 13.7 : 13.4 and 13.7 : 18.3,
-and at 1280 rows still 11.4 : 7.7 and 20.1 : 14.0."""
+34 : 38 and 40 : 44. Where parameters are tensors, on another CPU: 10.7 : 11.1 and 14.7 : 18.8, but
+11.4 : 7.7 and 20.1 : 14.0 at 1280."""
 
 BLOCK_SIZE = ((512, 512), (1280, 512))
 """Rows of the largest tile, in a graph and by XLA: where one or two blocks of the first hold all

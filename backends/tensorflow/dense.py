@@ -24,11 +24,8 @@ LARGEST_TEMPERATURE = 1.0
 """Up to here no gradient times T leaves the range of what it was before."""
 
 
-Divisor = tuple[Tensor, Tensor]
-
-
 class _Sum(NamedTuple):
-    """factor total exp(maximum + offset), (N,); the maximum has no gradient but that in T."""
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
 
     maximum: Tensor
     total: Tensor
@@ -59,24 +56,24 @@ def anchor_losses(
     anchors = sizes > 0
     sizes = tf.maximum(sizes, one)
     if normalize and fits(LARGEST_EXPONENT[z.dtype], T, k1, k2):
-        D, t = _plain_sums(z, itself, ones, float(T), float(k1), float(k2))
+        D, t = _plain_sums(z, itself, positives, ones, float(T), float(k1), float(k2))
         losses = tf.math.log(tf.where(anchors, D, one)) - t / sizes
         return tf.where(anchors, losses, zero), anchors
 
     s = tf.matmul(z, z, transpose_b=True)  # (N, N)
     if not normalize:  # its own product may overflow where all others do not (NUM-10)
         s = tf.where(itself, zero, s)
-    divisor = _divisor(T, z.dtype)
-    sums = _temperature_sums(s, itself, positives, ones, divisor, k2)
+    u, divisor = _divided(s, T, normalize)
+    sums = _temperature_sums(u, divisor, itself, positives, ones, k2)
     if isinstance(k1, Tensor) or k1 != 0:
         sums.append(_positive_sum(s, positives, ones, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     if normalize:
-        mean = tf.reduce_sum(s * ones, 1) / sizes
+        mean = tf.reduce_sum(u * ones, 1) / sizes
     else:  # the sum may overflow where the mean does not
-        mean = tf.reduce_sum(tf.where(positives, s / sizes[:, None], zero), 1)
-    losses = tf.math.log(tf.where(anchors, total, one)) + (maximum - _over(mean, divisor))
+        mean = tf.reduce_sum(tf.where(positives, u / sizes[:, None], zero), 1)
+    losses = tf.math.log(tf.where(anchors, total, one)) + (maximum - mean / divisor)
     return tf.where(anchors, losses, zero), anchors
 
 
@@ -95,27 +92,28 @@ def fits(limit: float, T: Tensor | float, k1: Tensor | float, k2: Tensor | float
     return small and max(1, 1 / T) + (abs(math.log(k2)) if k2 else 0.0) <= limit
 
 
-def _divisor(T: Tensor | float, dtype: tf.DType) -> Divisor:
-    """Split T into what has no gradient and 1/T times that, which is 1 for every T.
+def _divided(s: Tensor, T: Tensor | float, normalize: bool) -> tuple[Tensor, Tensor]:
+    """Return u and a divisor without gradient, of which s/T is the quotient.
 
-    So the gradient in T is a sum over all pairs before it is divided by T. The derivative of a
-    plain quotient is x/T^2 for each: infinities of both signs for tiny T, and 0 for huge. That of
-    a quotient has T^2 in XLA, which leaves the range before T does, that of a reciprocal products.
+    The gradient in T comes by a ratio that is 1 for every T: summed over all pairs before it is
+    divided by T. The derivative of a plain quotient is s/T^2 for each: infinities of both signs for
+    tiny T. That of a quotient has T^2 in XLA, which leaves the range before T does, that of a
+    reciprocal products. Where no |s| is above 1 a row's maximum is taken off before T comes in:
+    of what is divided first XLA would keep one more array.
     """
-    if not isinstance(T, Tensor):
-        return tf.constant(T, dtype), tf.constant(1, dtype)
-    fixed = tf.stop_gradient(T)
-    return fixed, tf.math.reciprocal(T / fixed)
-
-
-def _over(x: Tensor, divisor: Divisor) -> Tensor:
-    """Return x/T."""
-    fixed, ratio = divisor
-    return x / tf.cast(fixed, x.dtype) * tf.cast(ratio, x.dtype)
+    if isinstance(T, Tensor):
+        fixed = tf.stop_gradient(T)
+        ratio = tf.cast(tf.math.reciprocal(T / fixed), s.dtype)
+        fixed = tf.cast(fixed, s.dtype)
+    else:
+        fixed, ratio = tf.constant(T, s.dtype), None
+    one = tf.constant(1, s.dtype)
+    u, fixed = (s, fixed) if normalize else (s / fixed, one)
+    return u if ratio is None else u * ratio, fixed
 
 
 def _plain_sums(
-    z: Tensor, itself: Tensor, ones: Tensor, T: float, k1: float, k2: float
+    z: Tensor, itself: Tensor, positives: Tensor, ones: Tensor, T: float, k1: float, k2: float
 ) -> tuple[Tensor, Tensor]:
     """Return D_i and the sum of s_ij/T over P(i), (N,) each; no maximum is taken off.
 
@@ -128,40 +126,35 @@ def _plain_sums(
         low = k1 * tf.reduce_sum(tf.exp(t * -T) * ones, 1)
     terms = tf.exp(t) * tf.cast(~itself, z.dtype)
     if k2 != 1:
-        terms = tf.where(ones > 0, terms, k2 * terms)
+        terms = tf.where(positives, terms, k2 * terms)
     return tf.reduce_sum(terms, 1) + low, total
 
 
 def _temperature_sums(
-    s: Tensor,
+    u: Tensor,
+    divisor: Tensor,
     itself: Tensor,
     positives: Tensor,
     ones: Tensor,
-    T: Divisor,
     k2: Tensor | float,
 ) -> list[_Sum]:
-    """Return the sums of exp(s_ij/T): over all, or where k2 is not 1 over P(i) and N(i) apart.
-
-    A row's maximum is taken off before T comes in, so that the largest exponent is 0 for every T,
-    not what two quotients, rounded differently, leave of it.
-    """
-    nothing = tf.constant(-math.inf, s.dtype)
-    unit = _over(tf.constant(1, s.dtype), T)
+    """Return the sums of exp(s_ij/T): over all or, where k2 is not 1, over P(i) and N(i) apart."""
+    nothing, inverse = tf.constant(-math.inf, u.dtype), 1 / divisor
 
     def terms(maximum: Tensor) -> Tensor:
-        return tf.exp(tf.where(itself, nothing, (s - maximum) * unit))
+        # Subtracted before it is scaled: the largest exponent is 0 for every T, not what two
+        # products that are rounded differently leave of it.
+        return tf.exp(tf.where(itself, nothing, (u - maximum) * inverse))
 
     if not isinstance(k2, Tensor) and k2 == 1:
-        highest = _maximum(tf.where(itself, nothing, s))
-        total = tf.reduce_sum(terms(highest[:, None]), 1)
-        return [_Sum(_over(highest, T), total)]
-    near = _maximum(tf.where(positives, s, nothing))
-    far = _maximum(tf.where(positives | itself, nothing, s))
+        highest = _maximum(tf.where(itself, nothing, u))
+        return [_Sum(highest / divisor, tf.reduce_sum(terms(highest[:, None]), 1))]
+    near = _maximum(tf.where(positives, u, nothing))
+    far = _maximum(tf.where(positives | itself, nothing, u))
     found = terms(tf.where(positives, near[:, None], far[:, None]))
-    totals = tf.reduce_sum(found * ones, 1), tf.reduce_sum(found * (1 - ones), 1)
     return [
-        _Sum(_over(near, T), totals[0]),
-        _Sum(_over(far, T), totals[1], *_weight(k2, s.dtype)),
+        _Sum(near / divisor, tf.reduce_sum(found * ones, 1)),
+        _Sum(far / divisor, tf.reduce_sum(found * (1 - ones), 1), *_weight(k2, u.dtype)),
     ]
 
 
@@ -170,12 +163,12 @@ def _positive_sum(
 ) -> _Sum:
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
     if normalize:
-        maximum, terms = tf.zeros(tf.shape(s)[:1], s.dtype), tf.exp(-s) * ones
+        maximum, exponents = tf.zeros(tf.shape(s)[:1], s.dtype), -s
     else:
-        nothing = tf.constant(-math.inf, s.dtype)
-        maximum = _maximum(tf.where(positives, -s, nothing))
-        terms = tf.exp(tf.where(positives, -s - maximum[:, None], nothing))
-    return _Sum(maximum, tf.reduce_sum(terms, 1), *_weight(k, s.dtype))
+        maximum = _maximum(tf.where(positives, -s, tf.constant(-math.inf, s.dtype)))
+        exponents = tf.where(positives, -s - maximum[:, None], tf.constant(0, s.dtype))
+    total = tf.reduce_sum(tf.exp(exponents) * ones, 1)
+    return _Sum(maximum, total, *_weight(k, s.dtype))
 
 
 def _weight(k: Tensor | float, dtype: tf.DType) -> tuple[Tensor | None, Tensor | float]:
@@ -197,7 +190,7 @@ def _maximum(exponents: Tensor, axis: int = 1) -> Tensor:
 
 
 def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
-    """Return a maximum m, with no gradient or that in T, and the rest of e^m rest, (N,) each.
+    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
     Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
     roots make it 0 still, whatever comes in from behind, and its derivative in the factor infinite

@@ -28,8 +28,8 @@ THRESHOLD = (896, 640)
 """From this number of rows on, tiles are no slower than all pairs at once (PRF-2; D = 128, 2-core
 CPU): at 896 rows 4.4 : 7.1 ms for SupCon, 5.4 : 11.4 for TCL; at 640 rows 2.9 : 4.1 and 3.7 : 5.8,
 but on another CPU 3.0 : 2.8 and 4.2 : 3.7. The second with parameters that are tensors or rows that
-are not normalised, where `dense` may have to take a maximum off: with T, k1 and k2 learnable SupCon
-takes 2.8 : 2.8 ms at 640 rows and 2.5 : 2.4 at 512, TCL 4.7 : 7.8 and 4.0 : 5.3."""
+are not normalised, where `dense` may have to take a maximum off: with learnable parameters SupCon
+takes 2.6 : 2.6 ms at 640 rows and 1.8 : 1.8 at 512, TCL 4.4 : 5.7 and 3.1 : 2.3."""
 
 _Transform = torch._C._functorch.TransformType
 
@@ -195,7 +195,7 @@ def _outside_forward_mode(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def computed(*arguments: Any) -> Any:
         if torch.autograd.forward_ad._current_level >= 0:
-            message = "forward mode over a program compiled outside of it needs block_size=0 there"
+            message = "forward mode over a program made outside of it needs block_size=0 there"
             raise NotImplementedError(message)
         return function(*arguments)
 
@@ -306,9 +306,9 @@ _disabled: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 def _uncompiled(function: Callable[..., Any], *arguments: Any) -> tuple[Tensor, ...]:
-    """Return what a function gives.
+    """Call a function out of the compiler's sight.
 
-    The compiler of a program that a transform is around would go on inside of what is called here.
+    That of a program that a transform is around would go on inside of what is called here.
     """
     if "torch._dynamo" not in sys.modules:  # slow to load
         return function(*arguments)  # type: ignore[no-any-return]
@@ -412,17 +412,17 @@ _gradients_operator.register_autograd(_Gradients.backward, setup_context=_Gradie
 
 
 def _losses_of_a_program(*arguments: Any) -> tuple[Tensor, ...]:
-    """Return what the operator does, where a transform of `torch.func` is around its program."""
+    """Do what the operator does where a transform of `torch.func` is around its program."""
     if not _needs_dense():
         return _Losses.apply(*arguments)  # type: ignore[no-untyped-call, no-any-return]
     *tensors, numbers, _, _, _ = arguments
     form = _Dense(*tensors, numbers)
-    unused = form.variables[0].new_empty(0)
+    unused = form.variables[0].new_empty(0)  # the gradients need no sums there, nor tiles
     return form.losses(*form.variables), unused, unused, unused
 
 
 def _gradients_of_a_program(*arguments: Any) -> tuple[Tensor, ...]:
-    """Return what the operator does, where a transform of `torch.func` is around its program."""
+    """Do what the operator does where a transform of `torch.func` is around its program."""
     if not _needs_dense():
         return _Gradients.apply(*arguments)  # type: ignore[no-untyped-call, no-any-return]
     upstream, _, _, _, *tensors, numbers, _, _ = arguments
@@ -430,7 +430,8 @@ def _gradients_of_a_program(*arguments: Any) -> tuple[Tensor, ...]:
     return form.gradients(upstream, *form.variables)
 
 
-# The rule that an operator has for autograd is none for `torch.func`, whose first key this is.
+# `torch.func` does not see what `register_autograd` is told: it dispatches on this key before.
 _library = torch.library.Library("tuned_contrastive", "FRAGMENT")  # type: ignore[no-untyped-call]
 for _name, _rule in (("losses", _losses_of_a_program), ("gradients", _gradients_of_a_program)):
     _library.impl(_name, partial(_uncompiled, _rule), "FuncTorchDynamicLayerFrontMode")  # type: ignore[no-untyped-call]
+_sort_operator.register_vmap(_one_by_one(_sort_operator))

@@ -24,11 +24,8 @@ LARGEST_TEMPERATURE = 1.0
 """Up to here no gradient times T leaves the range of what it was before."""
 
 
-Divisor = tuple[Tensor | float, Tensor | float]
-
-
 class _Sum(NamedTuple):
-    """factor total exp(maximum + offset), (N,); the maximum has no gradient but that in T."""
+    """factor total exp(maximum + offset), (N,); the maximum has no gradient."""
 
     maximum: Tensor
     total: Tensor
@@ -62,17 +59,17 @@ def anchor_losses(
     s = z @ z.T  # (N, N)
     if not normalize:  # its own product may overflow where all others do not (NUM-10)
         s = _with_itself(s, 0)
-    divisor = _divisor(T)
-    sums = _temperature_sums(s, positives, ones, divisor, k2)
+    u, divisor = _divided(s, T, normalize)
+    sums = _temperature_sums(u, divisor, positives, ones, k2)
     if isinstance(k1, Tensor) or k1 != 0:
         sums.append(_positive_sum(s, positives, ones, k1, normalize))
     maximum, total = _added(sums)  # (N,)
 
     if normalize:
-        mean = (s * ones).sum(1) / sizes
+        mean = (u * ones).sum(1) / sizes
     else:  # the sum may overflow where the mean does not
-        mean = torch.where(positives, s / sizes[:, None], 0).sum(1)
-    losses = torch.where(anchors, total, 1).log() + (maximum - _over(mean, divisor))
+        mean = torch.where(positives, u / sizes[:, None], 0).sum(1)
+    losses = torch.where(anchors, total, 1).log() + (maximum - mean / divisor)
     return torch.where(anchors, losses, 0), anchors
 
 
@@ -115,29 +112,24 @@ def _with_itself(pairs: Tensor, value: float, recorded: bool = True) -> Tensor:
 
     What is recorded is copied for the gradient, and need not be where that is 0 by what follows.
     """
-    if is_traced():  # a compiler fuses a mask, and warns of a diagonal (2.13) or refuses it
+    if is_traced():  # a mask, which the compiler fuses; of a diagonal it warns (2.13)
         itself = torch.eye(pairs.shape[0], dtype=torch.bool, device=pairs.device)
         return pairs.masked_fill(itself, value)
     (pairs if recorded else pairs.detach()).diagonal().fill_(value)
     return pairs
 
 
-def _divisor(T: Tensor | float) -> Divisor:
-    """Split T into what has no gradient and 1/T times that, which is 1 for every T.
+def _divided(s: Tensor, T: Tensor | float, normalize: bool) -> tuple[Tensor, Tensor | float]:
+    """Return u and a divisor without gradient, of which s/T is the quotient.
 
-    So the gradient in T is a sum over all pairs before it is divided by T. The derivative of a
-    plain quotient is x/T^2 for each: infinities of both signs for tiny T, and 0 for huge.
+    The gradient in T comes by a ratio that is 1 for every T: summed over all pairs before it is
+    divided by T. The derivative of a plain quotient is s/T^2 for each: infinities of both signs for
+    tiny T. Where no |s| is above 1 a row's maximum is taken off before T comes in: of what is
+    divided first a compiler would keep one more array.
     """
-    if not isinstance(T, Tensor):
-        return T, 1.0
-    fixed = T.detach()
-    return fixed, fixed / T
-
-
-def _over(x: Tensor, divisor: Divisor) -> Tensor:
-    """Return x/T."""
-    fixed, ratio = divisor
-    return x / fixed * ratio
+    fixed = T.detach() if isinstance(T, Tensor) else T
+    u, divisor = (s, fixed) if normalize else (s / fixed, 1.0)
+    return u * (fixed / T) if isinstance(T, Tensor) else u, divisor
 
 
 def _plain_sums(
@@ -166,29 +158,30 @@ def _plain_sums(
 
 
 def _temperature_sums(
-    s: Tensor, positives: Tensor, ones: Tensor, T: Divisor, k2: Tensor | float
+    u: Tensor,
+    divisor: Tensor | float,
+    positives: Tensor,
+    ones: Tensor,
+    k2: Tensor | float,
 ) -> list[_Sum]:
-    """Return the sums of exp(s_ij/T): over all, or where k2 is not 1 over P(i) and N(i) apart.
-
-    A row's maximum is taken off before T comes in, so that the largest exponent is 0 for every T,
-    not what two quotients, rounded differently, leave of it.
-    """
-    unit = _over(s.new_ones(()), T)
-    others = _with_itself(s.detach().clone(), -math.inf)
+    """Return the sums of exp(s_ij/T): over all or, where k2 is not 1, over P(i) and N(i) apart."""
+    others = _with_itself(u.detach().clone(), -math.inf)
+    inverse = 1 / divisor
 
     def terms(maximum: Tensor) -> Tensor:
-        return _with_itself((s - maximum) * unit, -math.inf).exp()
+        # Subtracted before it is scaled: the largest exponent is 0 for every T, not what two
+        # products that are rounded differently leave of it.
+        return _with_itself((u - maximum) * inverse, -math.inf).exp()
 
     if not isinstance(k2, Tensor) and k2 == 1:
         highest = _maximum(others)
-        return [_Sum(_over(highest, T), terms(highest[:, None]).sum(1))]
+        return [_Sum(highest / divisor, terms(highest[:, None]).sum(1))]
     near = _maximum(torch.where(positives, others, -math.inf))
     far = _maximum(torch.where(positives, -math.inf, others))
     found = terms(torch.where(positives, near[:, None], far[:, None]))
-    totals = (found * ones).sum(1), (found * (1 - ones)).sum(1)
     return [
-        _Sum(_over(near, T), totals[0]),
-        _Sum(_over(far, T), totals[1], *_weight(k2, s.dtype)),
+        _Sum(near / divisor, (found * ones).sum(1)),
+        _Sum(far / divisor, (found * (1 - ones)).sum(1), *_weight(k2, u.dtype)),
     ]
 
 
@@ -197,11 +190,11 @@ def _positive_sum(
 ) -> _Sum:
     """Return k times the sum over P(i) of exp(-s_ij); `normalize` tells that no |s| is above 1."""
     if normalize:
-        maximum, terms = s.new_zeros(s.shape[0]), (-s).exp() * ones
+        maximum, exponents = s.new_zeros(s.shape[0]), -s
     else:
         maximum = _maximum(torch.where(positives, -s.detach(), -math.inf))
-        terms = torch.where(positives, -s - maximum[:, None], -math.inf).exp()
-    return _Sum(maximum, terms.sum(1), *_weight(k, s.dtype))
+        exponents = torch.where(positives, -s - maximum[:, None], 0)
+    return _Sum(maximum, (exponents.exp() * ones).sum(1), *_weight(k, s.dtype))
 
 
 def _weight(k: Tensor | float, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | float]:
@@ -223,7 +216,7 @@ def _maximum(exponents: Tensor, axis: int = 1) -> Tensor:
 
 
 def _added(sums: list[_Sum]) -> tuple[Tensor, Tensor]:
-    """Return a maximum m, with no gradient or that in T, and the rest of e^m rest, (N,) each.
+    """Return a maximum m, which has no gradient, and the rest of the sum e^m rest, (N,) each.
 
     Where factor = 0 its sum is not in the maximum and its exponential may overflow. Two square
     roots make it 0 still, whatever comes in from behind, and its derivative in the factor infinite

@@ -12,6 +12,7 @@ import pytest
 from tuned_contrastive.backends.jax import blockwise, dense, supcon_loss, tcl_loss
 from tuned_contrastive.backends.jax.tiles import Plan
 from tuned_contrastive.conformance.protocol import Float64
+from tuned_contrastive.conformance.selftest.extremes import EXTREMES, exact
 from tuned_contrastive.conformance.selftest.jax_samples import (
     LABELS,
     SCALARS,
@@ -259,6 +260,23 @@ def test_the_largest_exponent_is_0_for_every_temperature(block_size: int) -> Non
         given: dict[str, Any] = {"temperature": T, "k1": 1000.0, "k2": 1.0}
         found = compiled(**{name: jnp.float32(value) for name, value in given.items()})
         np.testing.assert_allclose(found, exact_tcl_loss(x, labels, **given), rtol=1e-5)
+
+
+@pytest.mark.clause("GRD-6", "GRD-9", "NUM-11")
+@pytest.mark.parametrize("block_size", [0, 4])
+def test_gradient_in_the_temperature_at_the_edge_of_the_range(block_size: int) -> None:
+    @partial(jax.jit, static_argnums=4)
+    def value_and_slope(x: Any, y: Any, upstream: Any, scalars: Any, normalize: bool) -> Any:
+        given: dict[str, Any] = {"normalize": normalize, "reduction": "sum"}
+        loss = partial(tcl_loss, x, y, block_size=block_size, **given)
+        found, pull = jax.vjp(lambda scalars: loss(**scalars), scalars)
+        return found, pull(upstream)[0]["temperature"]
+
+    for name, (x, labels, *values, normalize, upstream) in EXTREMES.items():
+        scalars = dict(zip(("temperature", "k1", "k2"), map(jnp.float32, values), strict=True))
+        given = jnp.asarray(x, "float32"), jnp.asarray(labels), jnp.float32(upstream), scalars
+        found = value_and_slope(*given, normalize)
+        np.testing.assert_allclose(found, exact(name), rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.clause("GRD-6", "NUM-11")

@@ -34,10 +34,10 @@ BLOCK_SIZE = "block_size=None"
 FURTHER_PARAMETERS = {"jax": [BLOCK_SIZE, "precision=jax.lax.Precision.HIGHEST"]}
 OWN_WAY = {
     ("jax", "losses.py"): ["_sum", "_traceable", "_without_autocast"],
-    ("jax", "dense.py"): ["_read", "_with_itself", "_weight"],
+    ("jax", "dense.py"): ["_read", "is_traced", "_with_itself", "_weight"],
     ("jax", "modules.py"): ["_Loss", "SupConLoss", "TCLLoss"],
     ("tensorflow", "losses.py"): ["_loss", "_sum", "_traceable", "_without_autocast"],
-    ("tensorflow", "dense.py"): ["_read", "_with_itself"],
+    ("tensorflow", "dense.py"): ["_read", "is_traced", "_with_itself"],
 }
 """Functions of the PyTorch backend that another framework has no use for, or under another name."""
 

@@ -18,6 +18,7 @@ from tuned_contrastive.backends.tensorflow import (
 )
 from tuned_contrastive.backends.tensorflow.rows import cut_rows, sort_rows
 from tuned_contrastive.backends.tensorflow.tiles import Plan
+from tuned_contrastive.conformance.selftest.extremes import EXTREMES, exact
 from tuned_contrastive.conformance.selftest.tensorflow_samples import (
     CLOSE,
     LABELS,
@@ -196,6 +197,26 @@ def test_gradient_in_a_large_temperature_is_as_sharp() -> None:
     found = found_of(rows, np.arange(60) % 4, 2, temperature=T, block_size=16)[1]
     exact = reference.tcl_gradients(rows, np.arange(60) % 4, temperature=1e4, upstream=2)
     np.testing.assert_allclose(found[1], exact.temperature, rtol=3e-5)
+
+
+@compilers
+@pytest.mark.clause("GRD-6", "GRD-9", "NUM-11")
+@pytest.mark.parametrize("block_size", [0, 4])
+def test_gradient_in_the_temperature_at_the_edge_of_the_range(block_size: int, xla: bool) -> None:
+    def value_and_slope(x: Any, y: Any, upstream: Any, scalars: Any, normalize: bool) -> Any:
+        given: dict[str, Any] = {"normalize": normalize, "reduction": "sum"}
+        with tf.GradientTape() as tape:
+            tape.watch(scalars)
+            loss = tcl_loss(x, y, block_size=block_size, **given, **scalars)
+        return loss, tape.gradient(loss, scalars["temperature"], upstream)
+
+    compiled = tf.function(value_and_slope, jit_compile=xla)
+    for name, (x, labels, *values, normalize, upstream) in EXTREMES.items():
+        numbers = [tf.constant(value, tf.float32) for value in (*values, upstream)]
+        scalars = dict(zip(("temperature", "k1", "k2"), numbers, strict=False))
+        given = tf.constant(x, tf.float32), tf.constant(labels), numbers[3], scalars
+        found = compiled(*given, normalize)
+        np.testing.assert_allclose(found, exact(name), rtol=1e-4, err_msg=name)
 
 
 @compilers

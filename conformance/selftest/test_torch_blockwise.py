@@ -14,6 +14,7 @@ from tuned_contrastive.backends.torch import rows as cutting
 from tuned_contrastive.backends.torch.rows import (
     sort_rows,
 )
+from tuned_contrastive.conformance.selftest.extremes import EXTREMES, exact
 from tuned_contrastive.conformance.selftest.torch_samples import N, labels, relative, rows
 from tuned_contrastive.reference import supcon_gradients, tcl_gradients
 
@@ -283,6 +284,22 @@ def test_gradient_at_a_huge_temperature(
     exact = upstream * tcl_gradients(x.detach().numpy(), [0, 0, 1], temperature=T, k1=k1).embeddings
     expected = torch.tensor(exact, dtype=torch.float32)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7 * upstream)
+
+
+@pytest.mark.clause("GRD-6", "GRD-9", "NUM-11")
+@pytest.mark.parametrize("block_size", [0, 4])
+@pytest.mark.parametrize("name", EXTREMES)
+def test_gradient_in_the_temperature_at_the_edge_of_the_range(
+    name: str, block_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "_read", lambda value: value)  # as on a GPU
+    x, y, *values, normalize, upstream = EXTREMES[name]
+    T, k1, k2 = (torch.tensor(v, dtype=torch.float32, requires_grad=True) for v in values)
+    given: dict[str, Any] = {"temperature": T, "k1": k1, "k2": k2, "block_size": block_size}
+    given |= {"normalize": normalize, "reduction": "sum"}
+    loss = tcl_loss(torch.tensor(x).float(), torch.tensor(y), **given)
+    (slope,) = torch.autograd.grad(loss, T, torch.tensor(upstream))
+    np.testing.assert_allclose([loss.item(), slope.item()], exact(name), rtol=1e-4)
 
 
 EXTREME = [(0.002, 0.0, 1e6), (1e6, 2.0, 1e37), (1e39, 2.0, 1.0)]

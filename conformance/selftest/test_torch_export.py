@@ -1,4 +1,4 @@
-"""The tiled form of the PyTorch backend in programs that `torch.export` makes."""
+"""The PyTorch backend in programs that `torch.export` makes, and transforms of its operators."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -68,6 +69,7 @@ AROUND: dict[str, Any] = {
     "grad": grad,
     "jvp": jvp,
     "vmap": vmap,
+    "vmap of vmap": lambda f: vmap(vmap(f)),
     "vmap of grad": lambda f: vmap(grad(f)),
     "jvp of grad": lambda f: jvp(grad(f)),
     "jvp of jvp": lambda f: jvp(jvp(f)),
@@ -89,6 +91,41 @@ def test_transforms_of_an_exported_program(around: Any) -> None:
     found = around(lambda x: program(x, y))(x)
     expected = around(lambda x: tcl_loss(x, y, temperature=T, block_size=0))(x)
     assert relative(found, expected.detach().numpy()) < 1e-9
+
+
+def test_gradients_in_the_parameters_of_an_exported_program() -> None:
+    class Learnable(torch.nn.Module):
+        def forward(self, x: Tensor, y: Tensor, T: Tensor, k1: Tensor, k2: Tensor) -> Tensor:
+            return tcl_loss(x, y, temperature=T, k1=k1, k2=k2, block_size=8)
+
+    x, y = rows(20, 3), labels(3, 20)
+    scalars = [torch.tensor(value, dtype=torch.float64) for value in (0.3, 2.0, 0.5)]
+    program: Any = torch.export.export(Learnable(), (x, y, *scalars)).module()
+    for around in (grad(program, (2, 3, 4)), grad(functionalize(program), (2, 3, 4))):
+        values = [value.clone().requires_grad_() for value in scalars]
+        given: dict[str, Any] = dict(zip(("temperature", "k1", "k2"), values, strict=True))
+        expected = torch.autograd.grad(tcl_loss(x, y, block_size=0, **given), values)
+        for found, slope in zip(around(x, y, *scalars), expected, strict=True):
+            assert relative(found, slope.numpy()) < 1e-10
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_exported_program_mapped_over_labels() -> None:
+    x, y = rows(20, 3), torch.stack([labels(3, 20), labels(4, 20)])
+    program: Any = torch.export.export(_Exported(partial(supcon_loss, block_size=8)), (x, y[0]))
+    found = torch.func.vmap(program.module(), (None, 0))(x, y)
+    assert relative(found, torch.stack([supcon_loss(x, each) for each in y]).numpy()) < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+def test_forward_mode_over_an_exported_program_names_the_way_out() -> None:
+    x, y = rows(20, 3), labels(3, 20)
+    program = torch.export.export(_Exported(partial(supcon_loss, block_size=8)), (x, y)).module()
+    told = pytest.raises(NotImplementedError, match=r"^forward mode over .* needs block_size=0")
+    with told, forward_ad.dual_level():
+        program(forward_ad.make_dual(x, x.cos()), y)  # type: ignore[no-untyped-call]
+    with told:
+        torch.func.linearize(lambda x: program(x, y), x)
 
 
 def test_gradient_of_an_exported_program_is_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
