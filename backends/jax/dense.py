@@ -118,7 +118,7 @@ def losses(
     """
     itself = jnp.eye(len(s), dtype=bool)
     positives = (labels[:, None] == labels[None, :]) & ~itself  # (N, N)
-    sizes = positives.sum(1).astype(s.dtype)  # |P(i)|, (N,)
+    sizes = positives.sum(1, dtype=s.dtype)  # |P(i)|, (N,)
     anchors = sizes > 0
     sizes = jnp.maximum(sizes, 1)
     if plain:
