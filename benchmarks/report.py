@@ -29,10 +29,10 @@ beside products and exponentials; of a dense form, those by which it takes longe
 By all pairs is what consists of the same operations as with
 `block_size=0`. At N = 256 an operation takes some microseconds whatever it does, and ours has more
 of them: it checks, normalises rows that the rivals take as they come, and lets no row that is not
-finite pass as a number. With a learnable T our dense form divides by it in two steps, with a
-learnable k2 it sums positives and negatives apart, each with a maximum of its own, so that no
-gradient in T or k2 is lost at 0 or beyond the range (GRD-9, NUM-11); the lean one is asked for none
-of that. PyTorch alone can read them, and does neither where they are in range."""
+finite pass as a number. With a learnable k2 our dense form sums positives and negatives apart, each
+with a maximum of its own, so that no gradient in T or k2 is lost at 0 or beyond the range (GRD-9,
+NUM-11); the lean one is asked for none of that. PyTorch alone can read it, and takes no maximum
+where all parameters are in range."""
 PROFILE = """Where the time goes that the floor does not explain: shares by the framework's own
 profiler, of medians without it, so that time between operations counts as theirs. A fusion of XLA
 counts as its last operation, so that few of its exponentials show."""
