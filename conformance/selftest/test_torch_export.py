@@ -1,6 +1,6 @@
 """The PyTorch backend in programs that `torch.export` makes, and transforms of its operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -109,7 +109,16 @@ def test_gradients_in_the_parameters_of_an_exported_program() -> None:
             assert relative(found, slope.numpy()) < 1e-10
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.fixture
+def without_fallback() -> Iterator[None]:
+    """Let `torch.vmap` refuse an operator that has no rule for it."""
+    functorch: Any = torch._C._functorch
+    functorch._set_vmap_fallback_enabled(False)
+    yield
+    functorch._set_vmap_fallback_enabled(True)
+
+
+@pytest.mark.usefixtures("without_fallback")
 def test_an_exported_program_mapped_over_labels() -> None:
     x, y = rows(20, 3), torch.stack([labels(3, 20), labels(4, 20)])
     program: Any = torch.export.export(_Exported(partial(supcon_loss, block_size=8)), (x, y[0]))
